@@ -1,0 +1,20 @@
+//! Compiles the schema with protox (no protoc needed) and keeps the descriptor set for reflection.
+
+use std::{env, error::Error, fs, path::PathBuf};
+
+use prost::Message as _;
+
+const FILES: [&str; 3] =
+    ["vmuster/v1/host.proto", "vmuster/v1/agent_service.proto", "vmuster/v1/cluster_service.proto"];
+
+#[expect(clippy::disallowed_methods, reason = "a build script writes to OUT_DIR")]
+fn main() -> Result<(), Box<dyn Error>> {
+    for file in FILES {
+        println!("cargo::rerun-if-changed={file}");
+    }
+    let descriptors = protox::compile(FILES, ["."])?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("vmuster.v1.descriptors.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure().compile_fds(descriptors)?;
+    Ok(())
+}

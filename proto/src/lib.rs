@@ -1,0 +1,10 @@
+//! The contract between vmuster's parts.
+//!
+//! Knows: the gRPC schema ([`pb`]), what the words mean ([`model`]), how the two map onto each other ([`convert`]), and
+//! how peers reach and admit each other ([`transport`]). Must not know: how facts are read, kept or decided upon.
+
+pub mod clock;
+pub mod convert;
+pub mod model;
+pub mod pb;
+pub mod transport;

@@ -1,0 +1,28 @@
+//! What vmuster's words mean: plain data and its algebra.
+//!
+//! Knows units, sets, hosts, usage, issues and answers. Must not know gRPC, files, the clock or the network.
+//! serde's names are the snapshot's JSON keys (BLUEPRINT "Snapshot JSON"), so renaming a field is an API change.
+
+mod answer;
+mod cpu_set;
+mod feature_set;
+mod inventory;
+mod issue;
+mod snapshot;
+mod standing;
+mod time;
+mod units;
+mod usage;
+mod verdict;
+
+pub use answer::{AbsentFeature, FLAGS_SCHEMA, FlagsAnswer, FlagsGroup, HostClass, Layer};
+pub use cpu_set::{CPU_LIMIT, CpuSet, ParseCpuSetError};
+pub use feature_set::{FEATURE_NAME_MAX_BYTES, FeatureSet, InvalidFeatureName};
+pub use inventory::{Cpu, CpuTopology, HugepagePool, Inventory, Memory, Numa, NumaNode, System};
+pub use issue::{Issue, IssueKind, sort_issues};
+pub use snapshot::{SNAPSHOT_SCHEMA, Snapshot};
+pub use standing::{Freshness, HostStanding, HostSummary, MissingHost, Problem, ProblemKind};
+pub use time::{Timestamp, TimestampOutOfRange};
+pub use units::{Bytes, ParseBytesError};
+pub use usage::{FreeHugepages, MemoryUsage, NumaNodeUsage, NumaUsage, OwnProcess, Usage};
+pub use verdict::Verdict;

@@ -1,0 +1,169 @@
+//! Opens listening sockets by the policy: Unix sockets and loopback, anything else only on the operator's written word.
+
+use std::{
+    fs::Permissions,
+    io,
+    os::unix::fs::{FileTypeExt, PermissionsExt, chown},
+    path::{Path, PathBuf},
+};
+
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+
+use super::ListenAddress;
+
+/// Owner and group may connect.
+const SOCKET_MODE: u32 = 0o660;
+
+/// Why a daemon cannot listen.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Plaintext beyond this machine.
+    #[error(
+        "refusing to listen on {0} without TLS: other machines can reach it and anyone there could read and alter \
+         answers. Listen on a Unix socket or a loopback address, or write `insecure = true` if the network is trusted"
+    )]
+    Insecure(ListenAddress),
+    /// A live process holds the socket.
+    #[error("{0} is in use by a running process; stop it or choose another path")]
+    InUse(PathBuf),
+    /// The path is taken by something that is not a socket.
+    #[error("{0} exists and is not a socket; remove it or choose another path")]
+    NotASocket(PathBuf),
+    /// The system refused.
+    #[error("cannot listen on {address}")]
+    Io {
+        /// Where.
+        address: ListenAddress,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A listening socket. A Unix socket's file is removed when this is dropped.
+#[derive(Debug)]
+pub struct Listener {
+    pub(super) socket: Socket,
+    address: ListenAddress,
+}
+
+#[derive(Debug)]
+pub(super) enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listener {
+    /// Where it listens, with the port the kernel chose.
+    #[must_use]
+    pub fn address(&self) -> &ListenAddress {
+        &self.address
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let ListenAddress::Unix(path) = &self.address {
+            // Best effort: a socket file left behind is taken over at the next start.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Opens a listening socket. `group` (a gid) becomes the group of a Unix socket.
+///
+/// # Errors
+/// See [`ListenError`].
+pub async fn bind(
+    address: &ListenAddress,
+    insecure: bool,
+    group: Option<u32>,
+) -> Result<Listener, ListenError> {
+    if !address.is_local() && !insecure {
+        return Err(ListenError::Insecure(address.clone()));
+    }
+    let io = |source| ListenError::Io { address: address.clone(), source };
+    match address {
+        ListenAddress::Tcp(wanted) => {
+            let listener = TcpListener::bind(wanted).await.map_err(io)?;
+            let address = ListenAddress::Tcp(listener.local_addr().map_err(io)?);
+            Ok(Listener { socket: Socket::Tcp(listener), address })
+        }
+        ListenAddress::Unix(path) => {
+            refuse_if_taken(path).await?;
+            let listener = bind_unix(path, group).map_err(io)?;
+            Ok(Listener { socket: Socket::Unix(listener), address: address.clone() })
+        }
+    }
+}
+
+/// A socket nobody answers on is left from a killed process and may be replaced.
+async fn refuse_if_taken(path: &Path) -> Result<(), ListenError> {
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) if !metadata.file_type().is_socket() => Err(ListenError::NotASocket(path.to_owned())),
+        Ok(_) if UnixStream::connect(path).await.is_ok() => Err(ListenError::InUse(path.to_owned())),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// Binds beside the path, sets mode and group, and renames: at no time can somebody connect who should not.
+fn bind_unix(path: &Path, group: Option<u32>) -> io::Result<UnixListener> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let temporary = path.with_file_name(name);
+    match std::fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&temporary)?;
+    let finish = || {
+        if group.is_some() {
+            chown(&temporary, None, group)?;
+        }
+        std::fs::set_permissions(&temporary, Permissions::from_mode(SOCKET_MODE))?;
+        std::fs::rename(&temporary, path)
+    };
+    finish().inspect_err(|_| {
+        let _ = std::fs::remove_file(&temporary);
+    })?;
+    Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn refuses_other_machines_without_the_operators_word() {
+        let any = ListenAddress::Tcp(([0, 0, 0, 0], 0).into());
+        assert!(matches!(bind(&any, false, None).await, Err(ListenError::Insecure(_))));
+        let loopback = ListenAddress::Tcp(([127, 0, 0, 1], 0).into());
+        let listener = bind(&loopback, false, None).await.expect("loopback");
+        assert!(matches!(listener.address(), ListenAddress::Tcp(a) if a.port() != 0));
+    }
+
+    #[tokio::test]
+    async fn a_unix_socket_is_group_only_replaces_a_dead_one_and_goes_with_its_owner() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("a.sock");
+        let address = ListenAddress::Unix(path.clone());
+        let first = bind(&address, false, None).await.expect("bind");
+        assert_eq!(std::fs::metadata(&path).expect("the socket").permissions().mode() & 0o777, SOCKET_MODE);
+        assert!(matches!(bind(&address, false, None).await, Err(ListenError::InUse(_))));
+        drop(first);
+        assert!(!path.exists());
+        drop(std::os::unix::net::UnixListener::bind(&path).expect("a dead socket"));
+        assert!(path.exists());
+        drop(bind(&address, false, None).await.expect("takes over a dead socket"));
+    }
+
+    #[tokio::test]
+    async fn never_replaces_a_file() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("data");
+        std::fs::write(&path, "keep").expect("a file");
+        let error = bind(&ListenAddress::Unix(path.clone()), false, None).await.expect_err("refused");
+        assert!(matches!(error, ListenError::NotASocket(_)));
+        assert!(path.exists());
+    }
+}
