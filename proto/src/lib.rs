@@ -1,10 +1,11 @@
 //! The contract between vmuster's parts.
 //!
 //! Knows: the gRPC schema ([`pb`]), what the words mean ([`model`]), how the two map onto each other ([`convert`]), and
-//! how peers reach and admit each other ([`transport`]). Must not know: how facts are read, kept or decided upon.
+//! how peers reach and admit each other ([`transport`]) and how both daemons meet their operator ([`daemon`]). Must not know: how facts are read, kept or decided upon.
 
 pub mod clock;
 pub mod convert;
+pub mod daemon;
 pub mod model;
 pub mod pb;
 pub mod transport;

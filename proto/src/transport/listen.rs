@@ -3,7 +3,7 @@
 use std::{
     fs::Permissions,
     io,
-    os::unix::fs::{FileTypeExt, PermissionsExt, chown},
+    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown},
     path::{Path, PathBuf},
 };
 
@@ -45,6 +45,8 @@ pub enum ListenError {
 pub struct Listener {
     pub(super) socket: Socket,
     address: ListenAddress,
+    /// Device and inode of a Unix socket's file: another's, bound later to the same path, must not be removed.
+    file: Option<(u64, u64)>,
 }
 
 #[derive(Debug)]
@@ -63,7 +65,10 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let ListenAddress::Unix(path) = &self.address {
+        if let ListenAddress::Unix(path) = &self.address
+            && self.file.is_some()
+            && file_at(path) == self.file
+        {
             // Best effort: a socket file left behind is taken over at the next start.
             let _ = std::fs::remove_file(path);
         }
@@ -87,14 +92,18 @@ pub async fn bind(
         ListenAddress::Tcp(wanted) => {
             let listener = TcpListener::bind(wanted).await.map_err(io)?;
             let address = ListenAddress::Tcp(listener.local_addr().map_err(io)?);
-            Ok(Listener { socket: Socket::Tcp(listener), address })
+            Ok(Listener { socket: Socket::Tcp(listener), address, file: None })
         }
         ListenAddress::Unix(path) => {
             refuse_if_taken(path).await?;
             let listener = bind_unix(path, group).map_err(io)?;
-            Ok(Listener { socket: Socket::Unix(listener), address: address.clone() })
+            Ok(Listener { socket: Socket::Unix(listener), address: address.clone(), file: file_at(path) })
         }
     }
+}
+
+fn file_at(path: &Path) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 /// A socket nobody answers on is left from a killed process and may be replaced.
@@ -152,6 +161,12 @@ mod tests {
         assert!(matches!(bind(&address, false, None).await, Err(ListenError::InUse(_))));
         drop(first);
         assert!(!path.exists());
+        let replaced = bind(&address, false, None).await.expect("bind");
+        std::fs::remove_file(&path).expect("somebody removes it");
+        let _another = std::os::unix::net::UnixListener::bind(&path).expect("somebody else binds it");
+        drop(replaced);
+        assert!(path.exists(), "another's socket stays");
+        std::fs::remove_file(&path).expect("removed");
         drop(std::os::unix::net::UnixListener::bind(&path).expect("a dead socket"));
         assert!(path.exists());
         drop(bind(&address, false, None).await.expect("takes over a dead socket"));

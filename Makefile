@@ -1,0 +1,38 @@
+# vmuster: two commands matter, `make demo` and `make test`; each sets up what it needs.
+
+CARGO ?= cargo
+
+.PHONY: help demo test bench lint docs deny setup
+
+help:
+	@echo 'make demo    real agents, a coordinator and `vmuster flags` on this machine and recorded ones'
+	@echo 'make test    all tests'
+	@echo 'make bench   benchmarks, as ratios measured in one run'
+	@echo 'make lint    formatting, clippy, dependency policy'
+
+setup:
+	@tests/setup.sh
+
+demo: setup
+	$(CARGO) build --locked --bins
+	@tests/demo.sh
+
+test: setup
+	$(CARGO) build --locked --workspace --bins
+	$(CARGO) test --locked --workspace
+
+bench: setup
+	$(CARGO) bench --locked --workspace --benches
+
+lint: setup
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@$(MAKE) --no-print-directory deny
+
+docs: setup
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
+
+# Installs cargo-deny once (about three minutes); a machine that has it pays nothing.
+deny:
+	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-deny
+	$(CARGO) deny --locked check bans licenses sources

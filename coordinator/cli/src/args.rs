@@ -1,0 +1,173 @@
+//! The command line.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// CPU flags, capacity and placement across libvirt/KVM hosts that are never all the same.
+///
+/// Exit codes: 0 answered in full; 1 answered "no"; 2 wrong use or configuration; 3 answered, but some host's data is
+/// missing or stale; 4 could not answer; 5 not allowed.
+#[derive(Debug, Parser)]
+#[command(name = "vmuster", version, subcommand_precedence_over_arg = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Where to ask. Works before or after the command; a command word ends a list.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Where to ask")]
+pub(crate) struct Source {
+    /// A coordinator: unix:/path or HOST:PORT [default: the configured one, else unix:/run/vmuster/coordinator.sock]
+    #[arg(long, global = true, value_name = "ADDR", env = "VMUSTER_COORDINATOR")]
+    pub(crate) coordinator: Option<String>,
+    /// Agents, without a coordinator: unix:/path or HOST:PORT, separated by commas or spaces
+    #[arg(long, global = true, value_name = "ADDR", value_delimiter = ',', num_args = 1..)]
+    pub(crate) agents: Vec<String>,
+    /// Saved snapshots (vmuster-agent collect -o json), or directories of them; nothing is asked
+    #[arg(long, global = true, value_name = "FILE|DIR", value_delimiter = ',', num_args = 1..)]
+    pub(crate) snapshots: Vec<PathBuf>,
+    /// Ask hosts again whose facts are this old (0s: all) [default: the coordinator's TTL, one day]
+    #[arg(long, global = true, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) max_age: Option<Duration>,
+    /// Answer within this time, without the hosts that did not
+    #[arg(long, global = true, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// The CPU flags that every host has
+    Flags(FlagsArguments),
+    /// The hosts and what is known of them
+    #[command(subcommand, subcommand_precedence_over_arg = true)]
+    Hosts(HostsCommand),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FlagsArguments {
+    /// host: what the kernels show, kernel names; guest: what the hypervisors can give a guest, libvirt names
+    #[arg(long, value_enum, default_value = "host")]
+    pub(crate) layer: LayerArgument,
+    #[command(flatten)]
+    pub(crate) scope: ScopeArguments,
+    /// Tell which hosts have FLAG and which lack it
+    #[arg(long, value_name = "FLAG", conflicts_with = "matrix")]
+    pub(crate) why: Option<String>,
+    /// Show flags that differ, against classes of like hosts
+    #[arg(long)]
+    pub(crate) matrix: bool,
+    /// How to show the answer; plain prints one flag a line and nothing else
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum LayerArgument {
+    Host,
+    Guest,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    Table,
+    Plain,
+    Json,
+    Yaml,
+}
+
+#[derive(Debug, Default, Args)]
+pub(crate) struct ScopeArguments {
+    /// Only these hosts
+    #[arg(long, value_name = "HOST", value_delimiter = ',')]
+    pub(crate) hosts: Vec<String>,
+    /// Only hosts with this label
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) labels: Vec<(String, String)>,
+    /// Leave this host out
+    #[arg(long, value_name = "HOST", value_delimiter = ',')]
+    pub(crate) exclude: Vec<String>,
+    /// Only hosts of this architecture, as uname -m prints it
+    #[arg(long)]
+    pub(crate) arch: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HostsCommand {
+    /// All hosts, one a line
+    List {
+        #[command(flatten)]
+        scope: ScopeArguments,
+        /// How to show the answer; plain prints one name a line
+        #[arg(short, long, value_enum, default_value = "table")]
+        output: Output,
+    },
+    /// Everything known of one host; json and yaml print a snapshot
+    Show {
+        /// As `hosts list` shows it
+        host: String,
+        /// How to show the answer
+        #[arg(short, long, value_enum, default_value = "table")]
+        output: Output,
+    },
+    /// Ask hosts again now
+    Refresh {
+        /// Which hosts [default: all]
+        hosts: Vec<String>,
+        /// How to show the answer
+        #[arg(short, long, value_enum, default_value = "table")]
+        output: Output,
+    },
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("write KEY=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    fn parse(line: &str) -> Arguments {
+        let words = ["vmuster"].into_iter().chain(line.split_whitespace());
+        Arguments::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"))
+    }
+
+    #[test]
+    fn options_of_where_work_before_and_after_the_command() {
+        for line in [
+            "--snapshots a.json b.json flags",
+            "--snapshots a.json,b.json flags",
+            "--snapshots a.json --snapshots b.json flags",
+            "flags --snapshots a.json b.json",
+            "--snapshots a.json b.json hosts list",
+            "hosts --snapshots a.json b.json list",
+            "hosts list --snapshots a.json,b.json",
+        ] {
+            let arguments = parse(line);
+            assert_eq!(arguments.source.snapshots, [PathBuf::from("a.json"), PathBuf::from("b.json")], "{line}");
+        }
+        for line in ["--agents h:1,h:2 flags", "flags --agents h:1 h:2", "--agents h:1 h:2 hosts show x"] {
+            assert_eq!(parse(line).source.agents, ["h:1", "h:2"], "{line}");
+        }
+        for line in ["--max-age 1h --timeout 2s flags", "flags --max-age 1h --timeout 2s"] {
+            let source = parse(line).source;
+            assert_eq!((source.max_age, source.timeout), (Some(Duration::from_secs(3600)), Duration::from_secs(2)));
+        }
+        let refresh = parse("hosts refresh a b --coordinator h:1");
+        assert!(matches!(refresh.command, Command::Hosts(HostsCommand::Refresh { hosts, .. }) if hosts == ["a", "b"]));
+    }
+}

@@ -1,0 +1,203 @@
+//! ClusterService's client, over a socket or in this process. The only place of the CLI that knows the wire.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use tokio_stream::{Stream, StreamExt as _};
+use tonic::{Code, Request, Status, body::Body};
+use tower::{ServiceExt as _, util::BoxCloneSyncService};
+use vmuster_coordinator::{cluster::Cluster, service::ClusterApi};
+use vmuster_proto::{
+    convert::{self, DecodeError, duration_to_pb},
+    model::{FlagsAnswer, HostStanding, HostSummary, Inventory, Issue, Layer, Usage},
+    pb::{
+        self, cluster_service_client::ClusterServiceClient, cluster_service_server::ClusterServiceServer,
+    },
+    transport::{CLUSTER_REPLY_MAX_BYTES, CONNECT_DEADLINE, DialError, Peer, PeerAddress, connect},
+};
+
+use crate::{args::ScopeArguments, exit::Failure};
+
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+type Transport = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, AnyError>;
+
+/// Longer than any TTL: "whatever the coordinator takes for fresh".
+const ANY_AGE: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// Somebody who answers questions about the cluster.
+#[derive(Clone)]
+pub(crate) struct Client {
+    rpc: ClusterServiceClient<Transport>,
+    timeout: Duration,
+}
+
+/// One host in full.
+pub(crate) struct HostReport {
+    pub(crate) standing: HostStanding,
+    pub(crate) inventory: Inventory,
+    pub(crate) usage: Option<Usage>,
+    pub(crate) issues: Vec<Issue>,
+}
+
+/// One step of a refresh.
+pub(crate) struct Refreshed {
+    pub(crate) done: u32,
+    pub(crate) of: u32,
+    /// None in the first step.
+    pub(crate) host: Option<(HostStanding, &'static str)>,
+}
+
+/// A question about flags.
+pub(crate) struct FlagsRequest<'a> {
+    pub(crate) layer: Layer,
+    pub(crate) scope: &'a ScopeArguments,
+    pub(crate) absent: bool,
+}
+
+impl Client {
+    /// To a coordinator.
+    pub(crate) async fn connect(address: &PeerAddress, timeout: Duration) -> Result<Self, Failure> {
+        match connect(address, CONNECT_DEADLINE.min(timeout)).await {
+            Ok(channel) => Ok(Self::over(BoxCloneSyncService::new(channel.map_err(AnyError::from)), timeout)),
+            Err(error @ DialError::Denied { .. }) => Err(Failure::denied(error)),
+            Err(error) => Err(Failure::cannot_answer(format!(
+                "{error}. Is the coordinator running? Name another with --coordinator, or ask with --agents or --snapshots"
+            ))),
+        }
+    }
+
+    /// In this process, as its own administrator.
+    pub(crate) fn embedded(cluster: Arc<Cluster>, timeout: Duration) -> Self {
+        let server = ClusterServiceServer::new(ClusterApi::new(cluster, timeout))
+            .max_encoding_message_size(CLUSTER_REPLY_MAX_BYTES);
+        let service = tower::service_fn(move |mut request: http::Request<Body>| {
+            request.extensions_mut().insert(Peer::own_process());
+            server.clone().oneshot(request)
+        });
+        Self::over(BoxCloneSyncService::new(service.map_err(AnyError::from)), timeout)
+    }
+
+    fn over(transport: Transport, timeout: Duration) -> Self {
+        let rpc = ClusterServiceClient::new(transport).max_decoding_message_size(CLUSTER_REPLY_MAX_BYTES);
+        Self { rpc, timeout }
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.timeout);
+        request
+    }
+
+    /// The whole call under one deadline, body included.
+    async fn bounded<T>(&self, call: impl Future<Output = Result<T, Status>>) -> Result<T, Failure> {
+        match tokio::time::timeout(self.timeout, call).await {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(status)) if matches!(status.code(), Code::Cancelled | Code::DeadlineExceeded) => Err(self.timed_out()),
+            Ok(Err(status)) => Err(status.into()),
+            Err(_) => Err(self.timed_out()),
+        }
+    }
+
+    fn timed_out(&self) -> Failure {
+        let seconds = self.timeout.as_secs_f32();
+        Failure::cannot_answer(format!("no answer within {seconds} s; allow more time with --timeout"))
+    }
+
+    pub(crate) async fn flags(
+        &mut self,
+        question: &FlagsRequest<'_>,
+        max_age: Option<Duration>,
+    ) -> Result<FlagsAnswer, Failure> {
+        let request = self.request(pb::ComputeCommonCpuFlagsRequest {
+            layer: pb::CpuFeatureLayer::from(question.layer).into(),
+            scope: Some(scope(question.scope)),
+            max_age: max_age.map(duration_to_pb),
+            include_hosts: true,
+            include_absent: question.absent,
+            known_generation: String::new(),
+        });
+        let mut rpc = self.rpc.clone();
+        let reply = self.bounded(rpc.compute_common_cpu_flags(request)).await?;
+        FlagsAnswer::try_from(reply.into_inner()).map_err(nonsense)
+    }
+
+    /// All pages.
+    pub(crate) async fn list(
+        &mut self,
+        wanted: &ScopeArguments,
+        max_age: Option<Duration>,
+    ) -> Result<Vec<HostSummary>, Failure> {
+        let mut hosts = Vec::new();
+        let mut page_token = String::new();
+        loop {
+            let request = self.request(pb::ListHostsRequest {
+                scope: Some(scope(wanted)),
+                max_age: max_age.map(duration_to_pb),
+                page_size: 0,
+                page_token,
+            });
+            let mut rpc = self.rpc.clone();
+            let page = self.bounded(rpc.list_hosts(request)).await?.into_inner();
+            for host in page.hosts {
+                hosts.push(HostSummary::try_from(host).map_err(nonsense)?);
+            }
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return Ok(hosts);
+            }
+        }
+    }
+
+    pub(crate) async fn show(&mut self, host: &str, max_age: Option<Duration>) -> Result<HostReport, Failure> {
+        let max_age = max_age.map(duration_to_pb);
+        let request = self.request(pb::GetHostRequest { name: host.to_owned(), max_age, include_usage: true });
+        let mut rpc = self.rpc.clone();
+        let reply = self.bounded(rpc.get_host(request)).await?.into_inner();
+        let lacks = |field: &str| Failure::cannot_answer(format!("the answer makes no sense: it lacks {field}"));
+        let standing = reply.standing.ok_or_else(|| lacks("standing"))?;
+        let inventory = reply.inventory.ok_or_else(|| lacks("inventory"))?;
+        Ok(HostReport {
+            standing: standing.try_into().map_err(nonsense)?,
+            inventory: inventory.try_into().map_err(nonsense)?,
+            usage: reply.usage.map(Usage::try_from).transpose().map_err(nonsense)?,
+            issues: convert::issues(reply.issues).map_err(nonsense)?,
+        })
+    }
+
+    /// Asks hosts again that are at least `max_age` old (None: whatever the coordinator takes for stale).
+    pub(crate) async fn refresh(
+        &mut self,
+        wanted: &ScopeArguments,
+        max_age: Option<Duration>,
+    ) -> Result<impl Stream<Item = Result<Refreshed, Failure>> + Unpin + use<>, Failure> {
+        let max_age = Some(duration_to_pb(max_age.unwrap_or(ANY_AGE)));
+        let request = self.request(pb::RefreshHostsRequest { scope: Some(scope(wanted)), max_age });
+        let mut rpc = self.rpc.clone();
+        let steps = self.bounded(rpc.refresh_hosts(request)).await?.into_inner();
+        Ok(steps.map(|step| refreshed(step?)))
+    }
+}
+
+fn refreshed(step: pb::RefreshHostsResponse) -> Result<Refreshed, Failure> {
+    let outcome = match step.outcome() {
+        pb::RefreshOutcome::Fetched => "fetched",
+        pb::RefreshOutcome::Unchanged => "unchanged",
+        pb::RefreshOutcome::StillFresh => "still fresh",
+        pb::RefreshOutcome::Failed => "failed",
+        pb::RefreshOutcome::Unspecified => "",
+    };
+    let standing = step.standing.map(HostStanding::try_from).transpose().map_err(nonsense)?;
+    Ok(Refreshed { done: step.done_count, of: step.host_count, host: standing.map(|host| (host, outcome)) })
+}
+
+fn nonsense(error: DecodeError) -> Failure {
+    Failure::cannot_answer(format!("the answer makes no sense: {error}"))
+}
+
+fn scope(arguments: &ScopeArguments) -> pb::HostScope {
+    pb::HostScope {
+        names: arguments.hosts.clone(),
+        labels: arguments.labels.iter().cloned().collect(),
+        exclude: arguments.exclude.clone(),
+        arch: arguments.arch.clone().unwrap_or_default(),
+    }
+}

@@ -1,0 +1,113 @@
+//! `vmuster hosts`.
+
+use std::time::Duration;
+
+use tokio_stream::StreamExt as _;
+use vmuster_proto::{
+    clock::{Clock as _, SystemClock},
+    model::{HostStanding, SNAPSHOT_SCHEMA, Snapshot},
+};
+
+use super::completeness;
+use crate::{
+    args::{HostsCommand, Output, ScopeArguments},
+    client::{Client, HostReport},
+    exit::{Answered, Failure},
+    progress::{bar, refresh_first},
+    render::{self, width},
+};
+
+pub(crate) async fn run(
+    client: &mut Client,
+    command: &HostsCommand,
+    max_age: Option<Duration>,
+    keys_are_addresses: bool,
+) -> Result<Answered, Failure> {
+    match command {
+        HostsCommand::List { scope, output } => list(client, scope, *output, max_age).await,
+        HostsCommand::Show { host, output } => show(client, host, *output, max_age, keys_are_addresses).await,
+        HostsCommand::Refresh { hosts, output } => {
+            let scope = ScopeArguments { hosts: hosts.clone(), ..ScopeArguments::default() };
+            refresh(client, &scope, *output, max_age).await
+        }
+    }
+}
+
+async fn list(
+    client: &mut Client,
+    scope: &ScopeArguments,
+    output: Output,
+    max_age: Option<Duration>,
+) -> Result<Answered, Failure> {
+    let max_age = refresh_first(client, scope, max_age).await?;
+    let hosts = client.list(scope, max_age).await?;
+    let text = match output {
+        Output::Table => render::hosts::list_table(&hosts, SystemClock.now(), width()),
+        Output::Plain => hosts.iter().map(|host| format!("{}\n", host.standing.name)).collect(),
+        Output::Json => render::json(&render::hosts::ListDocument::new(&hosts))?,
+        Output::Yaml => render::yaml(&render::hosts::ListDocument::new(&hosts))?,
+    };
+    let exits = completeness(hosts.iter().map(|host| host.standing.freshness));
+    let notes = hosts.iter().filter_map(|host| problem_note(&host.standing)).collect();
+    Ok(Answered { text, notes, exits })
+}
+
+async fn show(
+    client: &mut Client,
+    host: &str,
+    output: Output,
+    max_age: Option<Duration>,
+    keys_are_addresses: bool,
+) -> Result<Answered, Failure> {
+    let report = client.show(host, max_age).await?;
+    let exits = completeness([report.standing.freshness]);
+    let notes = problem_note(&report.standing).into_iter().collect();
+    let text = match output {
+        Output::Table => render::hosts::show_table(&report, SystemClock.now(), width()),
+        Output::Plain => return Err(Failure::usage("`hosts show` has no plain form; use -o json")),
+        Output::Json => render::json(&snapshot(report, keys_are_addresses))?,
+        Output::Yaml => render::yaml(&snapshot(report, keys_are_addresses))?,
+    };
+    Ok(Answered { text, notes, exits })
+}
+
+/// The same document as `vmuster-agent collect` prints. A registry's name wins over what the host says of itself.
+fn snapshot(report: HostReport, keys_are_addresses: bool) -> Snapshot {
+    let HostReport { standing, inventory, usage, issues } = report;
+    let own_name = keys_are_addresses && !standing.reported_name.is_empty();
+    let name = if own_name { standing.reported_name } else { standing.name };
+    Snapshot { schema: SNAPSHOT_SCHEMA.to_owned(), name, inventory, usage, issues }
+}
+
+async fn refresh(
+    client: &mut Client,
+    scope: &ScopeArguments,
+    output: Output,
+    max_age: Option<Duration>,
+) -> Result<Answered, Failure> {
+    let bar = bar();
+    let mut steps = client.refresh(scope, Some(max_age.unwrap_or(Duration::ZERO))).await?;
+    let mut hosts = Vec::new();
+    while let Some(step) = steps.next().await {
+        let step = step?;
+        bar.set_length(u64::from(step.of));
+        bar.set_position(u64::from(step.done));
+        hosts.extend(step.host);
+    }
+    bar.finish_and_clear();
+    hosts.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+    let text = match output {
+        Output::Table => render::hosts::refresh_table(&hosts, width()),
+        Output::Plain => hosts.iter().map(|(host, outcome)| format!("{} {outcome}\n", host.name)).collect(),
+        Output::Json => render::json(&render::hosts::RefreshDocument::new(&hosts))?,
+        Output::Yaml => render::yaml(&render::hosts::RefreshDocument::new(&hosts))?,
+    };
+    let exits = completeness(hosts.iter().map(|(host, _)| host.freshness));
+    let notes = hosts.iter().filter_map(|(host, _)| problem_note(host)).collect();
+    Ok(Answered { text, notes, exits })
+}
+
+fn problem_note(host: &HostStanding) -> Option<String> {
+    let problem = host.problem.as_ref()?;
+    Some(format!("warning: {} is {}: {}", host.name, host.freshness, problem.detail))
+}

@@ -1,0 +1,40 @@
+//! One file a command: ask, then hand the answer to render.
+
+mod flags;
+mod hosts;
+
+use std::collections::BTreeSet;
+
+use vmuster_proto::model::Freshness;
+
+use crate::{
+    args::{Arguments, Command},
+    ask::ask,
+    exit::{Answered, Exit, Failure},
+};
+
+/// Runs the command line.
+pub(crate) async fn run(arguments: Arguments) -> Result<Answered, Failure> {
+    let mut asked = ask(&arguments.source).await?;
+    let max_age = arguments.source.max_age;
+    let mut answered = match &arguments.command {
+        Command::Flags(flags) => flags::run(&mut asked.client, flags, max_age).await,
+        Command::Hosts(hosts) => {
+            hosts::run(&mut asked.client, hosts, max_age, asked.embedded.is_some()).await
+        }
+    }?;
+    answered.notes.splice(0..0, asked.notes);
+    if let Some(problem) = asked.embedded.and_then(|cluster| cluster.cache().take_store_problem()) {
+        answered.notes.push(format!("note: {problem}"));
+    }
+    Ok(answered)
+}
+
+/// What the standings of the hosts in an answer say about its completeness.
+fn completeness(standings: impl IntoIterator<Item = Freshness>) -> BTreeSet<Exit> {
+    let incomplete = |freshness: Freshness| match freshness {
+        Freshness::Fresh => None,
+        Freshness::Stale | Freshness::Missing => Some(Exit::Incomplete),
+    };
+    standings.into_iter().filter_map(incomplete).collect()
+}

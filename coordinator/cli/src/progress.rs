@@ -1,0 +1,43 @@
+//! A progress bar on stderr, only where somebody looks at it.
+
+use std::{io::IsTerminal as _, time::Duration};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::time::Instant;
+use tokio_stream::StreamExt as _;
+
+use crate::{args::ScopeArguments, client::Client, exit::Failure};
+
+/// A bar, or nothing at all.
+pub(crate) fn bar() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{msg} {bar:30} {pos}/{len} hosts, {elapsed}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_message("asking");
+    bar
+}
+
+/// Brings the hosts in scope up to date under a progress bar, and returns the `max_age` with which a question right
+/// after it need not ask them again. Off a terminal it does nothing: the question asks by itself.
+pub(crate) async fn refresh_first(
+    client: &mut Client,
+    scope: &ScopeArguments,
+    max_age: Option<Duration>,
+) -> Result<Option<Duration>, Failure> {
+    let bar = bar();
+    if bar.is_hidden() {
+        return Ok(max_age);
+    }
+    let start = Instant::now();
+    let mut steps = client.refresh(scope, max_age).await?;
+    while let Some(step) = steps.next().await {
+        let step = step?;
+        bar.set_length(u64::from(step.of));
+        bar.set_position(u64::from(step.done));
+    }
+    bar.finish_and_clear();
+    Ok(max_age.map(|max_age| max_age + start.elapsed() + Duration::from_secs(1)))
+}

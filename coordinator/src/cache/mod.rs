@@ -1,0 +1,41 @@
+//! What is known of each host, and how long it holds.
+//!
+//! Knows records, freshness, files and flights. Must not know what is asked of the facts. An entry is only ever trusted
+//! whole: torn, corrupt, from a future clock or of an unknown version means "not there", and is never fatal.
+
+mod entry;
+mod flights;
+mod freshness;
+mod host_cache;
+mod store;
+
+use std::sync::Arc;
+
+use vmuster_proto::model::{Inventory, Issue, Timestamp, Usage};
+
+pub use entry::{DecodeEntryError, decode_entry, encode_entry};
+pub use flights::Flights;
+pub use freshness::{Age, CLOCK_SKEW_TOLERANCE, age};
+pub use host_cache::{HostCache, HostView, Outcome, ReadOptions};
+pub use store::{FileStore, Sharing, Store, StoreError};
+
+/// The last known facts of one host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostRecord {
+    /// The registry's name.
+    pub host: String,
+    /// Where the agent was asked; empty for a saved snapshot. Another address may be another machine.
+    pub address: String,
+    /// The name the host itself reports.
+    pub reported_name: String,
+    /// When it was received; None for a saved snapshot.
+    pub fetched_at: Option<Timestamp>,
+    /// When it was last known to hold; None if a snapshot does not say.
+    pub validated_at: Option<Timestamp>,
+    /// Facts.
+    pub inventory: Arc<Inventory>,
+    /// What is absent from them, and why.
+    pub issues: Arc<[Issue]>,
+    /// A saved snapshot's figures. Of a live host usage is asked each time, never kept.
+    pub saved_usage: Option<Arc<Usage>>,
+}

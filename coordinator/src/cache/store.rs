@@ -1,0 +1,298 @@
+//! Entries in files, one a host.
+//!
+//! Layout of the directory (0700): `hosts/<percent-encoded name>.inventory`, the same with `.set-aside` for a file that
+//! could not be trusted (the last one a host, for a bug report), `.lock`. A write goes to a temporary file beside its
+//! target and is renamed, so a reader sees the old entry or the new.
+
+use std::{
+    fmt,
+    fs::{DirBuilder, File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use rustix::fs::{FlockOperation, flock};
+use sha2::{Digest as _, Sha256};
+
+use super::{DecodeEntryError, HostRecord, decode_entry, encode_entry};
+
+/// An agent's reply is capped at 8 MiB and protobuf to protobuf grows little.
+const ENTRY_MAX_BYTES: u64 = 16 << 20;
+
+/// File systems allow 255 bytes a name; longer host keys (paths of sockets) keep a digest instead of their tail.
+const FILE_STEM_MAX_BYTES: usize = 200;
+
+const DIRECTORY_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+
+/// What a file name may hold as it is. A dot only inside, so that no name is hidden or climbs.
+const FILE_NAME_SET: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
+
+/// The cache directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another coordinator has it.
+    #[error("the cache directory {0} is in use by another coordinator; give each its own `cache_dir`")]
+    InUse(PathBuf),
+    /// The system refused.
+    #[error("cannot {action} {path}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The entry is there but cannot be trusted.
+    #[error("the cache entry {path} cannot be used and was set aside")]
+    NotAnEntry {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: DecodeEntryError,
+    },
+}
+
+/// Where entries are kept.
+pub trait Store: Send + Sync + fmt::Debug + 'static {
+    /// The host's entry, if there is one. One that cannot be trusted is set aside.
+    ///
+    /// # Errors
+    /// The entry was set aside, or could not be read.
+    fn load(&self, host: &str) -> Result<Option<HostRecord>, StoreError>;
+
+    /// Replaces the host's entry.
+    ///
+    /// # Errors
+    /// It could not be written; the old entry is as it was.
+    fn save(&self, record: &HostRecord) -> Result<(), StoreError>;
+
+    /// Moves an entry that must not be used out of the way.
+    ///
+    /// # Errors
+    /// It could not be moved.
+    fn set_aside(&self, host: &str) -> Result<(), StoreError>;
+}
+
+/// Who else may use the directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// Nobody: a coordinator.
+    Exclusive,
+    /// Other short-lived commands. Renames keep them apart.
+    Shared,
+}
+
+/// A directory of entries.
+#[derive(Debug)]
+pub struct FileStore {
+    hosts: PathBuf,
+    fsync: bool,
+    next_temporary: AtomicU64,
+    _lock: File,
+}
+
+fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::Io { action, path, source }
+}
+
+impl FileStore {
+    /// Opens the directory, makes it if needed, and removes what a killed process left half-written.
+    ///
+    /// # Errors
+    /// In use, or the system refused.
+    pub fn open(directory: &Path, sharing: Sharing, fsync: bool) -> Result<Self, StoreError> {
+        let hosts = directory.join("hosts");
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(DIRECTORY_MODE).create(&hosts).map_err(io_error("create", &hosts))?;
+        let lock_path = directory.join(".lock");
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true).mode(FILE_MODE);
+        let lock = options.open(&lock_path).map_err(io_error("open", &lock_path))?;
+        let alone = flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
+        if alone {
+            remove_temporaries(&hosts)?;
+        }
+        match sharing {
+            Sharing::Exclusive if alone => {}
+            Sharing::Exclusive => return Err(StoreError::InUse(directory.to_owned())),
+            Sharing::Shared => flock(&lock, FlockOperation::NonBlockingLockShared)
+                .map_err(|_| StoreError::InUse(directory.to_owned()))?,
+        }
+        Ok(Self { hosts, fsync, next_temporary: AtomicU64::new(0), _lock: lock })
+    }
+
+    /// The file of a host's entry. Always directly inside the directory, whatever the name.
+    #[must_use]
+    pub fn path_of(&self, host: &str) -> PathBuf {
+        self.hosts.join(format!("{}.inventory", file_stem(host)))
+    }
+
+    fn write(&self, temporary: &Path, target: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        let mut file = options.create_new(true).write(true).mode(FILE_MODE).open(temporary)?;
+        file.write_all(bytes)?;
+        if self.fsync {
+            file.sync_all()?;
+        }
+        std::fs::rename(temporary, target)?;
+        if self.fsync {
+            open(&self.hosts)?.sync_all()?;
+        }
+        Ok(())
+    }
+}
+
+impl Store for FileStore {
+    fn load(&self, host: &str) -> Result<Option<HostRecord>, StoreError> {
+        let path = self.path_of(host);
+        let read = || -> io::Result<Vec<u8>> {
+            let mut bytes = Vec::new();
+            // One byte past the cap tells a file that is too long; decoding refuses it as such.
+            open(&path)?.take(ENTRY_MAX_BYTES + 1).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        let bytes = match read() {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => Vec::new(),
+            Err(error) => return Err(io_error("read", &path)(error)),
+        };
+        match decode_entry(host, &bytes) {
+            Ok(record) => Ok(Some(record)),
+            Err(source) => {
+                self.set_aside(host)?;
+                Err(StoreError::NotAnEntry { path, source })
+            }
+        }
+    }
+
+    fn save(&self, record: &HostRecord) -> Result<(), StoreError> {
+        let target = self.path_of(&record.host);
+        let number = self.next_temporary.fetch_add(1, Ordering::Relaxed);
+        let temporary = self.hosts.join(format!(".{}-{number}.tmp", std::process::id()));
+        self.write(&temporary, &target, &encode_entry(record)).map_err(|source| {
+            // What is left is removed at the next start at the latest.
+            let _ = std::fs::remove_file(&temporary);
+            io_error("write", &target)(source)
+        })
+    }
+
+    fn set_aside(&self, host: &str) -> Result<(), StoreError> {
+        let path = self.path_of(host);
+        let aside = path.with_extension("inventory.set-aside");
+        if aside.is_dir() {
+            // A directory in place of an entry was set aside before; a file cannot be renamed over it.
+            std::fs::remove_dir_all(&aside).map_err(io_error("remove", &aside))?;
+        }
+        std::fs::rename(&path, &aside).map_err(io_error("set aside", &path))
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).open(path)
+}
+
+fn remove_temporaries(hosts: &Path) -> Result<(), StoreError> {
+    #[expect(clippy::disallowed_methods, reason = "the store lists its own directory")]
+    let entries = std::fs::read_dir(hosts).map_err(io_error("list", hosts))?;
+    for entry in entries {
+        let path = entry.map_err(io_error("list", hosts))?.path();
+        if path.extension().is_some_and(|extension| extension == "tmp") {
+            std::fs::remove_file(&path).map_err(io_error("remove", &path))?;
+        }
+    }
+    Ok(())
+}
+
+fn file_stem(host: &str) -> String {
+    let encoded = utf8_percent_encode(host, FILE_NAME_SET).to_string();
+    if encoded.len() <= FILE_STEM_MAX_BYTES {
+        return encoded;
+    }
+    let digest = Sha256::digest(host.as_bytes());
+    let tail: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("{}~{tail}", &encoded[..FILE_STEM_MAX_BYTES - tail.len() - 1])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::PermissionsExt as _, sync::Arc};
+
+    use super::*;
+
+    fn record(host: &str) -> HostRecord {
+        HostRecord {
+            host: host.to_owned(),
+            address: String::new(),
+            reported_name: String::new(),
+            fetched_at: None,
+            validated_at: None,
+            inventory: Arc::default(),
+            issues: Arc::default(),
+            saved_usage: None,
+        }
+    }
+
+    #[test]
+    fn any_name_stays_inside_the_directory_and_keeps_its_own_entry() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = FileStore::open(directory.path(), Sharing::Exclusive, true).expect("opens");
+        let long = "x".repeat(5000);
+        let names =
+            ["a", "../../etc/passwd", "..", ".", "/", "nul\0", "ä", "unix:/run/a.sock", "A", &long, &format!("{long}y")];
+        for name in names {
+            assert_eq!(store.path_of(name).parent(), Some(&*directory.path().join("hosts")), "{name:?}");
+            store.save(&record(name)).expect("saved");
+        }
+        for name in names {
+            assert_eq!(store.load(name).expect("loads").expect("there").host, name);
+        }
+        let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
+        assert_eq!(mode(&directory.path().join("hosts")), DIRECTORY_MODE);
+        assert_eq!(mode(&store.path_of("a")), FILE_MODE);
+    }
+
+    #[test]
+    fn two_coordinators_never_share_and_commands_do() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let first = FileStore::open(directory.path(), Sharing::Exclusive, false).expect("opens");
+        for sharing in [Sharing::Exclusive, Sharing::Shared] {
+            let second = FileStore::open(directory.path(), sharing, false);
+            assert!(matches!(second, Err(StoreError::InUse(_))));
+        }
+        drop(first);
+        let _one = FileStore::open(directory.path(), Sharing::Shared, false).expect("opens");
+        let _two = FileStore::open(directory.path(), Sharing::Shared, false).expect("opens");
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        drop(FileStore::open(directory.path(), Sharing::Exclusive, false).expect("opens"));
+        let stray = directory.path().join("hosts/.4711-0.tmp");
+        std::fs::write(&stray, "half").expect("written");
+        let _store = FileStore::open(directory.path(), Sharing::Shared, false).expect("opens");
+        assert!(!stray.exists());
+    }
+
+    #[test]
+    fn a_directory_in_place_of_an_entry_is_set_aside() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = FileStore::open(directory.path(), Sharing::Exclusive, false).expect("opens");
+        for _ in 0..2 {
+            std::fs::create_dir(store.path_of("a")).expect("made");
+            assert!(matches!(store.load("a"), Err(StoreError::NotAnEntry { .. })));
+            assert_eq!(store.load("a").expect("readable"), None);
+        }
+        store.save(&record("a")).expect("saved");
+        assert!(store.load("a").expect("readable").is_some());
+    }
+}

@@ -1,0 +1,332 @@
+//! Questions about the cluster, answered from registry and cache.
+//!
+//! Knows which hosts a question needs and how fresh they must be. Must not know the wire.
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use futures::{Stream, StreamExt as _, future::join_all, stream::FuturesUnordered};
+use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
+use vmuster_proto::{
+    model::{
+        FlagsAnswer, Freshness, HostSummary, Issue, IssueKind, Layer, MissingHost, Problem, ProblemKind, Usage,
+    },
+    transport::PeerAddress,
+};
+
+use crate::{
+    cache::{HostCache, HostView, ReadOptions},
+    fetch::FetchedUsage,
+    flags::{Detail, HostFeatures, common_host_flags},
+    hosts::{Registry, Scope, ScopeError},
+};
+
+/// Why a question about the cluster has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// The scope is wrong.
+    #[error(transparent)]
+    Scope(#[from] ScopeError),
+    /// The one host asked for is not known at all.
+    #[error("host '{host}' has no record and cannot be asked: {detail}")]
+    HostMissing {
+        /// Which.
+        host: String,
+        /// Why.
+        detail: String,
+    },
+    /// Saved snapshots cannot be refreshed.
+    #[error("saved snapshots cannot be asked again; use --coordinator or --agents")]
+    Offline,
+}
+
+/// Registry and cache.
+#[derive(Debug)]
+pub struct Cluster {
+    registry: ArcSwap<Registry>,
+    cache: Arc<HostCache>,
+}
+
+/// A question about common flags.
+#[derive(Debug, Clone)]
+pub struct FlagsQuestion {
+    /// Which view.
+    pub layer: Layer,
+    /// Which hosts.
+    pub scope: Scope,
+    /// How much to tell.
+    pub detail: Detail,
+}
+
+/// One host in full.
+#[derive(Debug, Clone)]
+pub struct HostReport {
+    /// Facts and how they stand.
+    pub view: HostView,
+    /// Figures of the moment, if asked for and received.
+    pub usage: Option<Usage>,
+    /// Everything absent or doubtful.
+    pub issues: Vec<Issue>,
+}
+
+impl Cluster {
+    /// A cluster of these hosts.
+    #[must_use]
+    pub fn new(registry: Registry, cache: Arc<HostCache>) -> Self {
+        Self { registry: ArcSwap::from_pointee(registry), cache }
+    }
+
+    /// Swaps the registry; questions under way keep the old one.
+    pub fn set_registry(&self, registry: Registry) {
+        self.registry.store(Arc::new(registry));
+    }
+
+    /// What is known, for the CLI's closing notes.
+    #[must_use]
+    pub fn cache(&self) -> &Arc<HostCache> {
+        &self.cache
+    }
+
+    /// The hosts in scope, by name, each as fresh as asked or with the reason why not.
+    ///
+    /// # Errors
+    /// The scope is wrong.
+    pub async fn read(&self, scope: &Scope, options: ReadOptions) -> Result<Vec<HostView>, ScopeError> {
+        let hosts = scope.select(&self.registry.load())?;
+        let views = join_all(hosts.iter().map(|host| self.cache.read(host, options))).await;
+        Ok(of_arch(views, scope.arch.as_deref()))
+    }
+
+    /// One page of hosts after `after`, with the number of all in scope.
+    ///
+    /// # Errors
+    /// The scope is wrong.
+    pub async fn list(
+        &self,
+        scope: &Scope,
+        options: ReadOptions,
+        after: Option<&str>,
+        page_size: usize,
+    ) -> Result<(Vec<HostSummary>, usize, Option<String>), ScopeError> {
+        let hosts = scope.select(&self.registry.load())?;
+        let start = after.map_or(0, |after| hosts.partition_point(|host| host.name.as_str() <= after));
+        let end = hosts.len().min(start + page_size);
+        let page = &hosts[start..end];
+        let views = join_all(page.iter().map(|host| self.cache.read(host, options))).await;
+        let next = page.last().filter(|_| end < hosts.len()).map(|host| host.name.clone());
+        let summaries = of_arch(views, scope.arch.as_deref()).iter().map(summary).collect();
+        Ok((summaries, hosts.len(), next))
+    }
+
+    /// One host in full.
+    ///
+    /// # Errors
+    /// Not registered, or nothing is known of it.
+    pub async fn show(
+        &self,
+        host: &str,
+        options: ReadOptions,
+        with_usage: bool,
+    ) -> Result<HostReport, ClusterError> {
+        let entry = Arc::clone(&Scope::of(host).select(&self.registry.load())?[0]);
+        let usage = if with_usage { self.usage(entry.address.as_ref()).await } else { None };
+        if let Some(Ok(FetchedUsage { inventory_fingerprint, .. })) = &usage {
+            // A reboot or upgrade inside the TTL shows here first.
+            let known = self.cache.last_known(host).await.map(|record| record.inventory.fingerprint.clone());
+            if known.is_some() && known != *inventory_fingerprint {
+                self.cache.supersede(host);
+            }
+        }
+        let view = self.cache.read(&entry, options).await;
+        let Some(record) = &view.record else {
+            let detail = view.problem.map(|problem| problem.detail).unwrap_or_default();
+            return Err(ClusterError::HostMissing { host: host.to_owned(), detail });
+        };
+        let mut issues = record.issues.to_vec();
+        let usage = match usage {
+            Some(Ok(fetched)) => {
+                issues.extend(fetched.issues);
+                Some(fetched.usage)
+            }
+            Some(Err(problem)) => {
+                issues.push(Issue::new("usage", "GetUsage", usage_issue(problem.kind), problem.detail));
+                None
+            }
+            None => record.saved_usage.as_deref().filter(|_| with_usage).cloned(),
+        };
+        vmuster_proto::model::sort_issues(&mut issues);
+        Ok(HostReport { view, usage, issues })
+    }
+
+    /// None: there is nobody to ask.
+    async fn usage(&self, address: Option<&PeerAddress>) -> Option<Result<FetchedUsage, Problem>> {
+        Some(self.cache.fetcher()?.usage(address?).await)
+    }
+
+    /// Asks the hosts in scope again; each view comes as its host ends. The first value is how many there will be.
+    ///
+    /// # Errors
+    /// The scope is wrong, or there is nobody to ask.
+    pub fn refresh(
+        self: &Arc<Self>,
+        scope: &Scope,
+        options: ReadOptions,
+    ) -> Result<(usize, impl Stream<Item = HostView> + Send + use<>), ClusterError> {
+        if self.cache.fetcher().is_none() {
+            return Err(ClusterError::Offline);
+        }
+        let hosts = scope.select(&self.registry.load())?;
+        let count = hosts.len();
+        let reads: FuturesUnordered<_> = hosts
+            .into_iter()
+            .map(|host| {
+                let cache = Arc::clone(&self.cache);
+                async move { cache.read(&host, options).await }
+            })
+            .collect();
+        Ok((count, reads.map(|view| view)))
+    }
+
+    /// The flags that hosts in scope share, with a digest that changes whenever the answer may.
+    ///
+    /// # Errors
+    /// The scope is wrong.
+    pub async fn common_flags(
+        &self,
+        question: &FlagsQuestion,
+        options: ReadOptions,
+    ) -> Result<(FlagsAnswer, String), ScopeError> {
+        let views = self.read(&question.scope, options).await?;
+        if views.is_empty() {
+            let arch = question.scope.arch.as_deref().unwrap_or_default();
+            return Err(ScopeError::Empty(format!("no host in scope is {arch}")));
+        }
+        Ok((answer(question.layer, &views, question.detail), generation(&views)))
+    }
+}
+
+/// Hosts of an architecture, and those that may be of it.
+fn of_arch(mut views: Vec<HostView>, arch: Option<&str>) -> Vec<HostView> {
+    if let Some(arch) = arch {
+        views.retain(|view| {
+            let known = view.record.as_ref().and_then(|record| record.inventory.arch());
+            known.is_none_or(|known| known == arch)
+        });
+    }
+    views
+}
+
+fn usage_issue(kind: ProblemKind) -> IssueKind {
+    match kind {
+        ProblemKind::Timeout => IssueKind::Timeout,
+        ProblemKind::Denied => IssueKind::Denied,
+        ProblemKind::Malformed => IssueKind::Malformed,
+        ProblemKind::Unsupported => IssueKind::Unsupported,
+        ProblemKind::Unreachable | ProblemKind::Failed => IssueKind::Missing,
+    }
+}
+
+/// What a view brings to a question about flags, or why it brings nothing.
+fn features_of(view: &HostView, layer: Layer) -> Result<HostFeatures<'_>, Problem> {
+    let missing = |kind, detail: String| Problem { kind, detail };
+    let Some(record) = &view.record else {
+        let unknown = || missing(ProblemKind::Failed, "nothing is known of this host".to_owned());
+        return Err(view.problem.clone().unwrap_or_else(unknown));
+    };
+    let unsupported = |section: &str, what: &str| {
+        let about = |issue: &&Issue| issue.section == section || issue.section.starts_with("cpu");
+        let why = record.issues.iter().find(about);
+        let why = why.map_or(String::new(), |issue| format!(" ({}: {})", issue.source, issue.detail));
+        missing(ProblemKind::Unsupported, format!("the host does not report {what}{why}"))
+    };
+    let arch = record.inventory.arch().ok_or_else(|| unsupported("system.arch", "its architecture"))?;
+    let cpu = record.inventory.cpu.as_ref().ok_or_else(|| unsupported("cpu", "its CPU"))?;
+    let features = match layer {
+        Layer::Host => cpu.host_flags.as_ref().ok_or_else(|| unsupported("cpu.host_flags", "CPU flags"))?,
+        Layer::Guest => {
+            let detail = "the host does not report guest features; ask for --layer host";
+            return Err(missing(ProblemKind::Unsupported, detail.to_owned()));
+        }
+    };
+    Ok(HostFeatures {
+        host: &view.entry.name,
+        arch,
+        vendor: cpu.vendor.as_deref(),
+        features,
+        physical_address_bits: cpu.physical_address_bits,
+    })
+}
+
+fn answer(layer: Layer, views: &[HostView], detail: Detail) -> FlagsAnswer {
+    let (mut counted, mut missing, mut hosts) = (Vec::new(), Vec::new(), Vec::new());
+    let mut fresh_host_count = 0;
+    for view in views {
+        match features_of(view, layer) {
+            Ok(features) => {
+                counted.push(features);
+                let fresh = view.freshness == Freshness::Fresh;
+                fresh_host_count += u32::from(fresh);
+                if detail.hosts || !fresh {
+                    hosts.push(view.standing());
+                }
+            }
+            Err(problem) => missing.push(MissingHost { name: view.entry.name.clone(), problem }),
+        }
+    }
+    let host_count = u32::try_from(counted.len()).unwrap_or(u32::MAX);
+    FlagsAnswer {
+        layer,
+        complete: missing.is_empty() && fresh_host_count == host_count,
+        groups: common_host_flags(&counted, detail),
+        host_count,
+        fresh_host_count,
+        hosts,
+        missing,
+    }
+}
+
+/// Hex digest of who is in scope, what they are, how fresh, and why not. Renewals without a change do not count.
+fn generation(views: &[HostView]) -> String {
+    let mut hasher = Sha256::new();
+    // Lengths first, so that no two lists of fields run into the same bytes.
+    let mut field = |text: &str| {
+        hasher.update((text.len() as u64).to_le_bytes());
+        hasher.update(text);
+    };
+    for view in views {
+        field(&view.entry.name);
+        field(view.record.as_ref().map_or("", |record| &record.inventory.fingerprint));
+        field(&view.freshness.to_string());
+        field(view.problem.as_ref().map_or("", |problem| &problem.detail));
+    }
+    hasher.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn summary(view: &HostView) -> HostSummary {
+    let record = view.record.as_deref();
+    let inventory = record.map(|record| &record.inventory);
+    let cpu = inventory.and_then(|inventory| inventory.cpu.as_ref());
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    HostSummary {
+        standing: view.standing(),
+        labels: view.entry.labels.clone(),
+        maintenance: view.entry.maintenance,
+        arch: inventory.and_then(|inventory| inventory.arch()).map(str::to_owned),
+        cpu_vendor: cpu.and_then(|cpu| cpu.vendor.clone()),
+        cpu_model_name: cpu.and_then(|cpu| cpu.model_name.clone()),
+        socket_count: cpu.and_then(|cpu| cpu.socket_count),
+        core_count: cpu.and_then(|cpu| cpu.core_count),
+        thread_count: cpu.and_then(|cpu| cpu.thread_count),
+        numa_node_count: inventory.and_then(|i| i.numa.as_ref()).map(|numa| count(numa.nodes.len())),
+        memory_total_bytes: inventory.and_then(|i| i.memory.as_ref()).and_then(|memory| memory.total_bytes),
+        host_flag_count: cpu.and_then(|cpu| cpu.host_flags.as_ref()).map(|flags| count(flags.len())),
+        issue_count: record.map_or(0, |record| count(record.issues.len())),
+    }
+}
+
+/// A read that must end this long from now.
+#[must_use]
+pub fn read_within(max_age: Option<Duration>, time: Duration) -> ReadOptions {
+    ReadOptions { max_age, deadline: Instant::now() + time }
+}

@@ -1,0 +1,99 @@
+//! The coordinator's configuration: TOML, every key known.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde::Deserialize;
+use vmuster_proto::{
+    daemon::{human_duration, listen_addresses},
+    transport::ListenAddress,
+};
+
+use crate::fetch::{DEFAULT_CONCURRENCY, DEFAULT_HOST_DEADLINE};
+
+/// How long an inventory holds unless the host says otherwise.
+pub const DEFAULT_TTL: Duration = Duration::from_secs(86_400);
+
+/// How long a failed host is not asked again: long enough that a burst of questions waits for it once.
+pub const DEFAULT_FAILURE_TTL: Duration = Duration::from_secs(5);
+
+/// For callers that set no deadline.
+pub const DEFAULT_CALL_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Where the configuration is by default.
+pub const DEFAULT_CONFIG_PATH: &str = "/etc/vmuster/coordinator.toml";
+
+/// Where a coordinator listens by default; the CLI looks here.
+pub const DEFAULT_SOCKET: &str = "unix:/run/vmuster/coordinator.sock";
+
+/// All settings, each with its default.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Unix sockets (unix:/path) and loopback addresses (IP:PORT).
+    #[serde(deserialize_with = "listen_addresses")]
+    pub listen: Vec<ListenAddress>,
+    /// Allows listening beyond this machine without TLS.
+    pub insecure: bool,
+    /// Group of the Unix sockets: its members may ask.
+    pub socket_group: Option<String>,
+    /// Groups whose members may promise resources.
+    pub operator_groups: Vec<String>,
+    /// Groups whose members may change who is in the cluster.
+    pub admin_groups: Vec<String>,
+    /// Who is in the cluster; read again on SIGHUP.
+    pub hosts_file: PathBuf,
+    /// Entries of hosts; made 0700.
+    pub cache_dir: PathBuf,
+    /// Write entries through to the disk. An entry can be fetched again, so off.
+    pub cache_fsync: bool,
+    /// How long an inventory holds ("1day", "12h").
+    #[serde(deserialize_with = "human_duration")]
+    pub ttl: Duration,
+    /// How long a failed host is not asked again.
+    #[serde(deserialize_with = "human_duration")]
+    pub failure_ttl: Duration,
+    /// One fetch as a whole.
+    #[serde(deserialize_with = "human_duration")]
+    pub host_deadline: Duration,
+    /// Calls whose caller sets no deadline.
+    #[serde(deserialize_with = "human_duration")]
+    pub call_deadline: Duration,
+    /// Fetches under way at once.
+    pub fetch_concurrency: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: DEFAULT_SOCKET.parse().into_iter().collect(),
+            insecure: false,
+            socket_group: None,
+            operator_groups: Vec::new(),
+            admin_groups: Vec::new(),
+            hosts_file: "/etc/vmuster/hosts.toml".into(),
+            cache_dir: "/var/cache/vmuster-coordinator".into(),
+            cache_fsync: false,
+            ttl: DEFAULT_TTL,
+            failure_ttl: DEFAULT_FAILURE_TTL,
+            host_deadline: DEFAULT_HOST_DEADLINE,
+            call_deadline: DEFAULT_CALL_DEADLINE,
+            fetch_concurrency: DEFAULT_CONCURRENCY,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_has_a_default_and_a_wrong_one_is_named() {
+        let config = toml::from_str::<Config>("ttl = \"12h\"\nlisten = [\"unix:/run/c.sock\", \"127.0.0.1:0\"]").expect("valid");
+        assert_eq!(config.ttl, Duration::from_secs(43_200));
+        assert_eq!(config.listen.len(), 2);
+        assert_eq!(toml::from_str::<Config>("").expect("empty is valid").ttl, DEFAULT_TTL);
+        for (text, word) in [("tls = 1", "tls"), ("ttl = \"soon\"", "ttl"), ("listen = [\"x\"]", "listen")] {
+            assert!(toml::from_str::<Config>(text).expect_err("refused").to_string().contains(word), "{text}");
+        }
+    }
+}

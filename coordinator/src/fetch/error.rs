@@ -1,0 +1,70 @@
+//! What a failed fetch means.
+
+use std::{error::Error, time::Duration};
+
+use tonic::{Code, Status};
+use vmuster_proto::{
+    convert::DecodeError,
+    model::{Problem, ProblemKind},
+    transport::{DialError, PeerAddress},
+};
+
+/// Why an agent could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FetchError {
+    #[error(transparent)]
+    Dial(DialError),
+    #[error("no whole answer within {} s", .0.as_secs_f32())]
+    TimedOut(Duration),
+    #[error("{}", .0.message())]
+    Status(Status),
+    #[error("the answer makes no sense: {0}")]
+    Decode(DecodeError),
+    #[error("the answer makes no sense: it lacks {0}")]
+    Incomplete(&'static str),
+    #[error("the answer makes no sense: it says 'unchanged' of another inventory")]
+    WrongFingerprint,
+}
+
+impl FetchError {
+    pub(super) fn problem(self, address: &PeerAddress) -> Problem {
+        let kind = match &self {
+            Self::Dial(DialError::Unreachable { .. }) => ProblemKind::Unreachable,
+            Self::Dial(DialError::TimedOut { .. }) | Self::TimedOut(_) => ProblemKind::Timeout,
+            Self::Dial(DialError::Denied { .. }) => ProblemKind::Denied,
+            Self::Decode(_) | Self::Incomplete(_) | Self::WrongFingerprint => ProblemKind::Malformed,
+            Self::Status(status) => status_kind(status),
+        };
+        let detail = match &self {
+            Self::Dial(error) => error.to_string(),
+            other => format!("{address}: {other}"),
+        };
+        Problem { kind, detail }
+    }
+}
+
+fn status_kind(status: &Status) -> ProblemKind {
+    match status.code() {
+        Code::PermissionDenied | Code::Unauthenticated => ProblemKind::Denied,
+        Code::DeadlineExceeded | Code::Cancelled => ProblemKind::Timeout,
+        Code::Unimplemented => ProblemKind::Unsupported,
+        // tonic's word for a message over the size limit.
+        Code::OutOfRange => ProblemKind::Malformed,
+        Code::Unavailable => ProblemKind::Unreachable,
+        // The connection broke under the call; the agent itself did not say so.
+        Code::Unknown | Code::Internal if has_io_error(status) => ProblemKind::Unreachable,
+        Code::Internal => ProblemKind::Malformed,
+        _ => ProblemKind::Failed,
+    }
+}
+
+fn has_io_error(status: &Status) -> bool {
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        if error.is::<std::io::Error>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}

@@ -1,0 +1,116 @@
+//! Which hosts a question is about.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::{HostEntry, Registry};
+
+/// Hosts that every condition admits; the default admits all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// Only these; empty for all.
+    pub names: BTreeSet<String>,
+    /// Only hosts with these labels.
+    pub labels: BTreeMap<String, String>,
+    /// Not these, on the caller's word.
+    pub exclude: BTreeSet<String>,
+    /// Only this architecture; None for all. Known only once a host is read, so [`Scope::select`] does not look at it.
+    pub arch: Option<String>,
+}
+
+/// A scope that cannot be answered about.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ScopeError {
+    /// Names nobody registered.
+    #[error("no such host: {}. `vmuster hosts list` shows the registered ones", .0.join(", "))]
+    NotRegistered(Vec<String>),
+    /// Nothing left.
+    #[error("no host matches: {0}")]
+    Empty(String),
+}
+
+impl Scope {
+    /// Only this host.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        Self { names: BTreeSet::from([name.to_owned()]), ..Self::default() }
+    }
+
+    /// The hosts in scope, by name.
+    ///
+    /// # Errors
+    /// A name that is not registered (a mistyped exclusion would quietly not exclude), or no host at all.
+    pub fn select(&self, registry: &Registry) -> Result<Vec<Arc<HostEntry>>, ScopeError> {
+        let unknown: Vec<_> =
+            self.names.union(&self.exclude).filter(|name| registry.get(name).is_none()).cloned().collect();
+        if !unknown.is_empty() {
+            return Err(ScopeError::NotRegistered(unknown));
+        }
+        let in_scope = |host: &&Arc<HostEntry>| {
+            (self.names.is_empty() || self.names.contains(&host.name))
+                && !self.exclude.contains(&host.name)
+                && self.labels.iter().all(|(key, value)| host.labels.get(key) == Some(value))
+        };
+        let hosts: Vec<_> = registry.iter().filter(in_scope).cloned().collect();
+        if hosts.is_empty() {
+            return Err(ScopeError::Empty(self.why_empty(registry)));
+        }
+        Ok(hosts)
+    }
+
+    fn why_empty(&self, registry: &Registry) -> String {
+        if registry.is_empty() {
+            return "no host is registered; add [[host]] entries to the coordinator's hosts file".to_owned();
+        }
+        let labels: Vec<_> = self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let mut conditions = Vec::new();
+        if !labels.is_empty() {
+            conditions.push(format!("with {}", labels.join(", ")));
+        }
+        if !self.exclude.is_empty() {
+            conditions.push(format!("besides the {} excluded", self.exclude.len()));
+        }
+        format!("of {} registered, none {}", registry.len(), conditions.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn registry() -> Registry {
+        let host = |name: &str, zone: &str| {
+            let labels = BTreeMap::from([("zone".to_owned(), zone.to_owned())]);
+            HostEntry { labels, ..HostEntry::new(name, None) }
+        };
+        Registry::new([host("a", "1"), host("b", "1"), host("c", "2")]).expect("distinct")
+    }
+
+    fn names(scope: &Scope) -> Vec<String> {
+        scope.select(&registry()).expect("some").iter().map(|host| host.name.clone()).collect()
+    }
+
+    fn set(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn every_condition_narrows() {
+        assert_eq!(names(&Scope::default()), ["a", "b", "c"]);
+        assert_eq!(names(&Scope { exclude: set(&["b"]), ..Scope::default() }), ["a", "c"]);
+        let zone = BTreeMap::from([("zone".to_owned(), "1".to_owned())]);
+        assert_eq!(names(&Scope { labels: zone.clone(), ..Scope::default() }), ["a", "b"]);
+        assert_eq!(names(&Scope { labels: zone, names: set(&["b", "c"]), ..Scope::default() }), ["b"]);
+    }
+
+    #[test]
+    fn nothing_is_an_error_that_says_why() {
+        let unknown = Scope { names: set(&["a", "x"]), exclude: set(&["y"]), ..Scope::default() };
+        assert_eq!(unknown.select(&registry()), Err(ScopeError::NotRegistered(vec!["x".into(), "y".into()])));
+        let none = Scope { exclude: set(&["a", "b", "c"]), ..Scope::default() };
+        assert!(matches!(none.select(&registry()), Err(ScopeError::Empty(_))));
+        assert!(matches!(Scope::default().select(&Registry::default()), Err(ScopeError::Empty(_))));
+    }
+}

@@ -1,0 +1,17 @@
+//! Many hosts.
+//!
+//! Knows who is in the cluster, how to ask an agent, how long an answer holds, and how to decide from what is known. Must
+//! not know how a host is read, nor how an answer is shown.
+
+pub mod cache;
+pub mod cluster;
+pub mod config;
+pub mod fetch;
+pub mod flags;
+pub mod hosts;
+pub mod server;
+pub mod service;
+pub mod snapshots;
+mod status;
+
+pub use status::{reason_of, EMPTY_SCOPE, HOST_NOT_REGISTERED, INVALID_FIELD};

@@ -1,0 +1,87 @@
+//! `vmuster-coordinator`: asks agents on demand and answers questions about all hosts.
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
+
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use vmuster_coordinator::{
+    config::{Config, DEFAULT_CONFIG_PATH},
+    hosts::read_hosts_file,
+    server::Coordinator,
+};
+use vmuster_proto::{
+    clock::SystemClock,
+    daemon::{EXIT_CONFIGURATION, EXIT_FAILURE, fail, init_logging, read_config, shutdown_signal},
+    transport::ListenAddress,
+};
+
+/// Fetches hosts' inventories on demand, caches them for a day, and answers questions about the whole cluster.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Configuration file [default: /etc/vmuster/coordinator.toml if it exists]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Answer until told to stop; SIGHUP reads the hosts file again
+    Serve {
+        /// Listen here instead of where the configuration says (unix:/path or IP:PORT)
+        #[arg(long, value_name = "ADDR", value_delimiter = ',')]
+        listen: Vec<ListenAddress>,
+    },
+    /// Read configuration and hosts file, say what is wrong, do nothing
+    CheckConfig,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    init_logging();
+    let config: Config = match read_config(arguments.config, DEFAULT_CONFIG_PATH) {
+        Ok(config) => config,
+        Err(error) => return fail(&error.into(), EXIT_CONFIGURATION),
+    };
+    match arguments.command {
+        Command::CheckConfig => match read_hosts_file(&config.hosts_file) {
+            Ok(registry) => {
+                tracing::info!(hosts = registry.len(), "configuration and hosts file are good");
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(&error.into(), EXIT_CONFIGURATION),
+        },
+        Command::Serve { listen } => {
+            let listen = if listen.is_empty() { config.listen.clone() } else { listen };
+            run(Config { listen, ..config })
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(config: Config) -> ExitCode {
+    let coordinator = match Coordinator::start(config, Arc::new(SystemClock)).await {
+        Ok(coordinator) => coordinator,
+        Err(error) => return fail(&error.into(), EXIT_CONFIGURATION),
+    };
+    match serve(coordinator).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, EXIT_FAILURE),
+    }
+}
+
+async fn serve(coordinator: Coordinator) -> anyhow::Result<()> {
+    let (reload, reloads) = tokio::sync::mpsc::channel(1);
+    let mut hangups = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            if reload.send(()).await.is_err() {
+                return;
+            }
+        }
+    });
+    coordinator.run(reloads, shutdown_signal()?).await?;
+    Ok(())
+}

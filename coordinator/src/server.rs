@@ -1,0 +1,140 @@
+//! A coordinator as a server: sockets, reload, shutdown.
+
+use std::{future::Future, path::Path, sync::Arc};
+
+use vmuster_proto::{
+    clock::SharedClock,
+    pb::cluster_service_server::{ClusterServiceServer, SERVICE_NAME},
+    transport::{
+        CLUSTER_REPLY_MAX_BYTES, Limits, ListenAddress, ListenError, Listener, REQUEST_MAX_BYTES, RolePolicy,
+        ServeError, UnknownGroup, bind, group_id, serve, standard_routes,
+    },
+};
+
+use crate::{
+    cache::{FileStore, HostCache, Sharing, Store, StoreError},
+    cluster::Cluster,
+    config::Config,
+    fetch::Fetcher,
+    hosts::{HostsFileError, Registry, read_hosts_file},
+    service::ClusterApi,
+};
+
+/// Why a coordinator cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The hosts file is wrong.
+    #[error(transparent)]
+    Hosts(#[from] HostsFileError),
+    /// The cache directory cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A configured group does not exist.
+    #[error(transparent)]
+    Group(#[from] UnknownGroup),
+    /// Cannot listen.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The server failed.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+/// A cluster that asks agents and keeps what they say in `store`; without one, in memory only.
+#[must_use]
+pub fn cluster_with(
+    config: &Config,
+    registry: Registry,
+    store: Option<Arc<dyn Store>>,
+    clock: SharedClock,
+) -> Cluster {
+    let fetcher = Arc::new(Fetcher::new(config.fetch_concurrency, config.host_deadline));
+    let cache = HostCache::new(store, fetcher, clock, config.ttl, config.failure_ttl);
+    Cluster::new(registry, Arc::new(cache))
+}
+
+/// A coordinator that listens and can be run.
+#[derive(Debug)]
+pub struct Coordinator {
+    config: Config,
+    cluster: Arc<Cluster>,
+    listeners: Vec<Listener>,
+    policy: RolePolicy,
+}
+
+impl Coordinator {
+    /// Reads the hosts, opens the cache, binds the sockets.
+    ///
+    /// # Errors
+    /// See [`ServerError`].
+    pub async fn start(config: Config, clock: SharedClock) -> Result<Self, ServerError> {
+        let registry = read_hosts_file(&config.hosts_file)?;
+        tracing::info!(hosts = registry.len(), file = %config.hosts_file.display(), "read the hosts file");
+        let policy = RolePolicy::from_groups(&config.operator_groups, &config.admin_groups)?;
+        let group = config.socket_group.as_deref().map(group_id).transpose()?;
+        let store = FileStore::open(&config.cache_dir, Sharing::Exclusive, config.cache_fsync)?;
+        let cluster = Arc::new(cluster_with(&config, registry, Some(Arc::new(store)), clock));
+        let mut listeners = Vec::new();
+        for address in &config.listen {
+            let listener = bind(address, config.insecure, group).await?;
+            tracing::info!(address = %listener.address(), "listening");
+            listeners.push(listener);
+        }
+        Ok(Self { config, cluster, listeners, policy })
+    }
+
+    /// Where it listens, with the ports the kernel chose.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<ListenAddress> {
+        self.listeners.iter().map(|listener| listener.address().clone()).collect()
+    }
+
+    /// What it answers from.
+    #[must_use]
+    pub fn cluster(&self) -> Arc<Cluster> {
+        Arc::clone(&self.cluster)
+    }
+
+    /// Answers until `shutdown` resolves; `reload` is polled for requests to read the hosts file again.
+    ///
+    /// # Errors
+    /// The server failed.
+    pub async fn run(
+        self,
+        mut reload: tokio::sync::mpsc::Receiver<()>,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), ServerError> {
+        let api = ClusterApi::new(Arc::clone(&self.cluster), self.config.call_deadline);
+        let service = ClusterServiceServer::new(api)
+            .max_decoding_message_size(REQUEST_MAX_BYTES)
+            .max_encoding_message_size(CLUSTER_REPLY_MAX_BYTES);
+        let mut routes = standard_routes(SERVICE_NAME).await?;
+        routes.add_service(service);
+        let (cluster, hosts_file) = (self.cluster, self.config.hosts_file);
+        let reloads = async {
+            while reload.recv().await.is_some() {
+                reload_hosts(&cluster, &hosts_file);
+            }
+            std::future::pending::<()>().await;
+        };
+        let serving = serve(routes.routes(), self.listeners, &self.policy, Limits::COORDINATOR, shutdown);
+        tokio::select! {
+            ended = serving => Ok(ended?),
+            () = reloads => Ok(()),
+        }
+    }
+}
+
+/// A file that cannot be used leaves the cluster as it is and says so.
+fn reload_hosts(cluster: &Cluster, hosts_file: &Path) {
+    match read_hosts_file(hosts_file) {
+        Ok(registry) => {
+            tracing::info!(hosts = registry.len(), file = %hosts_file.display(), "read the hosts file again");
+            cluster.set_registry(registry);
+        }
+        Err(error) => {
+            let error: &dyn std::error::Error = &error;
+            tracing::error!(error, "cannot use the hosts file; the hosts stay as they were");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+#!/bin/sh
+# The main job once, on real input: this machine's own agent, agents of recorded hosts, a coordinator, and the questions
+# an operator asks first. Everything listens on Unix sockets in a directory of its own and is stopped at the end.
+set -eu
+
+cd "$(dirname "$0")/.."
+programs=${CARGO_TARGET_DIR:-target}/debug
+hosts=tests/fixtures/hosts
+dir=$(mktemp -d)
+pids=
+
+stop() {
+    # shellcheck disable=SC2086 # a list of numbers
+    [ -z "$pids" ] || kill $pids 2>/dev/null || true
+    wait
+    rm -rf "$dir"
+}
+trap stop EXIT
+trap 'exit 130' INT TERM
+
+start() {
+    name=$1
+    shift
+    "$@" 2>"$dir/$name.log" &
+    pids="$pids $!"
+}
+
+# A daemon is ready when its socket is there.
+wait_for() {
+    tries=0
+    until [ -S "$dir/$1.sock" ]; do
+        tries=$((tries + 1))
+        if [ $tries -gt 100 ]; then
+            echo "demo: $1 did not start:" >&2
+            cat "$dir/$1.log" >&2
+            exit 1
+        fi
+        sleep 0.1
+    done
+}
+
+say() { printf '\n\033[1m$ %s\033[0m\n' "$*" | if [ -t 1 ]; then cat; else sed 's/\x1b\[[0-9]*m//g'; fi; }
+
+ask() {
+    say "vmuster $*"
+    code=0
+    "$programs/vmuster" --coordinator "unix:$dir/coordinator.sock" "$@" || code=$?
+    if [ "$code" -ne "$expected" ]; then
+        echo "demo: exit code $code, expected $expected" >&2
+        exit 1
+    fi
+}
+
+start this-machine "$programs/vmuster-agent" serve --listen "unix:$dir/this-machine.sock"
+printf '[[host]]\nname = "this-machine"\naddress = "unix:%s"\nlabels = { kind = "real" }\n' \
+    "$dir/this-machine.sock" >"$dir/hosts.toml"
+wait_for this-machine
+for name in rome-2s milan-4node skylake-smt haswell-1s nehalem-old; do
+    start $name "$programs/vmuster-agent" --recorded $hosts/$name serve --listen "unix:$dir/$name.sock"
+    printf '[[host]]\nname = "%s"\naddress = "unix:%s"\nlabels = { kind = "recorded" }\n' \
+        "$name" "$dir/$name.sock" >>"$dir/hosts.toml"
+    wait_for "$name"
+done
+last=${pids##* }
+
+cat >"$dir/coordinator.toml" <<EOF
+listen = ["unix:$dir/coordinator.sock"]
+hosts_file = "$dir/hosts.toml"
+cache_dir = "$dir/cache"
+EOF
+start coordinator "$programs/vmuster-coordinator" --config "$dir/coordinator.toml" serve
+wait_for coordinator
+
+expected=0
+ask hosts list
+ask flags
+ask flags --matrix --label kind=recorded
+ask flags --why avx2
+
+echo
+echo "One host goes down. Its last known flags still count, and the answer says so (exit code 3):"
+kill "$last"
+while [ -S "$dir/nehalem-old.sock" ]; do sleep 0.1; done
+expected=3
+ask flags --max-age 0s

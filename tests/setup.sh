@@ -1,0 +1,30 @@
+#!/bin/sh
+# Makes sure that what building and testing need is there: Rust (asked for), a C compiler and linker (installed).
+set -eu
+
+missing=
+command -v cc >/dev/null 2>&1 || missing="$missing gcc"
+# A compiler without the C library's headers cannot build ring or link.
+if ! [ -e /usr/include/stdlib.h ]; then missing="$missing libc6-dev"; fi
+# cargo checks its registry's certificate against these.
+if ! [ -e /etc/ssl/certs/ca-certificates.crt ]; then missing="$missing ca-certificates"; fi
+
+if [ -n "$missing" ]; then
+    if ! command -v apt-get >/dev/null 2>&1; then
+        echo "setup: please install$missing (Debian's names), then try again" >&2
+        exit 1
+    fi
+    if [ "$(id -u)" -ne 0 ]; then
+        echo "setup: needs$missing, and only root may install it: sudo apt-get install$missing" >&2
+        exit 1
+    fi
+    echo "setup: installing$missing" >&2
+    apt-get update -qq
+    # shellcheck disable=SC2086 # a list of words
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+fi
+
+if ! command -v "${CARGO:-cargo}" >/dev/null 2>&1; then
+    echo "setup: needs a Rust toolchain (cargo is not in PATH); rust-version in Cargo.toml says which" >&2
+    exit 1
+fi

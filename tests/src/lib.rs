@@ -1,0 +1,6 @@
+//! Support for whole-system tests: recorded hosts, real agents and coordinators on sockets of their own, real programs.
+
+pub mod agents;
+pub mod coordinators;
+pub mod fixtures;
+pub mod programs;

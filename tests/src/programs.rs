@@ -1,0 +1,123 @@
+//! The real programs.
+
+use std::{
+    env,
+    ffi::OsStr,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::OnceLock,
+};
+
+use crate::fixtures::workspace;
+
+/// The path of a program of this workspace, built as it is now.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    let directory = DIRECTORY.get_or_init(|| {
+        // target/PROFILE/deps/THIS-TEST
+        let this = env::current_exe().expect("a path");
+        let directory = this.parent().and_then(Path::parent).expect("two directories up").to_owned();
+        let mut build = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        build.current_dir(workspace()).args(["build", "--quiet", "--bins"]);
+        if directory.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().expect("cargo runs").success(), "the programs do not build");
+        directory
+    });
+    directory.join(name)
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Exit code.
+    pub code: i32,
+    /// All of stdout.
+    pub stdout: String,
+    /// All of stderr.
+    pub stderr: String,
+}
+
+/// Runs `vmuster` with a home of its own, so that nothing of the user's is read or written.
+#[must_use]
+pub fn vmuster(home: &Path, arguments: &[impl AsRef<OsStr>]) -> Ended {
+    let mut command = Command::new(program("vmuster"));
+    command.args(arguments);
+    run(isolated(&mut command, home))
+}
+
+/// Removes what the user's environment could change, and gives the command a home of its own.
+pub fn isolated<'a>(command: &'a mut Command, home: &Path) -> &'a mut Command {
+    command.env_remove("VMUSTER_COORDINATOR").env_remove("COLUMNS").stdin(Stdio::null());
+    command.env("HOME", home).env("XDG_CACHE_HOME", home.join("cache")).env("XDG_CONFIG_HOME", home.join("config"))
+}
+
+/// Runs a command to its end.
+#[must_use]
+pub fn run(command: &mut Command) -> Ended {
+    let output = command.output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    Ended {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+    }
+}
+
+/// A daemon of its own process; killed when dropped.
+#[derive(Debug)]
+pub struct Daemon {
+    child: Child,
+    /// Where it listens, as it logged it.
+    pub address: String,
+}
+
+impl Daemon {
+    /// Starts it and waits until it says where it listens.
+    #[must_use]
+    pub fn start(name: &str, arguments: &[impl AsRef<OsStr>]) -> Self {
+        let mut command = Command::new(program(name));
+        let child = command.args(arguments).stdin(Stdio::null()).stderr(Stdio::piped()).spawn();
+        let mut child = child.expect("the daemon starts");
+        let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let mut seen = String::new();
+        let address = loop {
+            let Some(line) = log.next() else { panic!("{name} ended:\n{seen}") };
+            let line = line.expect("UTF-8");
+            if let Some((_, address)) = line.split_once("address=").filter(|_| line.contains("listening")) {
+                break address.trim().to_owned();
+            }
+            seen += &(line + "\n");
+        };
+        // Somebody must go on reading, or the daemon blocks when the pipe is full.
+        std::thread::spawn(move || log.for_each(drop));
+        Self { child, address }
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by name ("TERM", "STOP").
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([format!("-{name}"), self.pid().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> i32 {
+        self.child.wait().expect("it was started here").code().unwrap_or(-1)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Fails if it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
