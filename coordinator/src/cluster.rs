@@ -10,7 +10,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 use vmuster_proto::{
     model::{
-        FlagsAnswer, Freshness, HostSummary, Issue, IssueKind, Layer, MissingHost, Problem, ProblemKind, Usage,
+        FlagsAnswer, Freshness, HostSummary, Issue, IssueKind, Layer, MissingHost, Problem, ProblemKind,
+        Usage,
     },
     transport::PeerAddress,
 };

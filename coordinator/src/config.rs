@@ -88,12 +88,17 @@ mod tests {
 
     #[test]
     fn every_key_has_a_default_and_a_wrong_one_is_named() {
-        let config = toml::from_str::<Config>("ttl = \"12h\"\nlisten = [\"unix:/run/c.sock\", \"127.0.0.1:0\"]").expect("valid");
+        let config =
+            toml::from_str::<Config>("ttl = \"12h\"\nlisten = [\"unix:/run/c.sock\", \"127.0.0.1:0\"]")
+                .expect("valid");
         assert_eq!(config.ttl, Duration::from_secs(43_200));
         assert_eq!(config.listen.len(), 2);
         assert_eq!(toml::from_str::<Config>("").expect("empty is valid").ttl, DEFAULT_TTL);
         for (text, word) in [("tls = 1", "tls"), ("ttl = \"soon\"", "ttl"), ("listen = [\"x\"]", "listen")] {
-            assert!(toml::from_str::<Config>(text).expect_err("refused").to_string().contains(word), "{text}");
+            assert!(
+                toml::from_str::<Config>(text).expect_err("refused").to_string().contains(word),
+                "{text}"
+            );
         }
     }
 }

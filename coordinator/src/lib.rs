@@ -14,4 +14,4 @@ pub mod service;
 pub mod snapshots;
 mod status;
 
-pub use status::{reason_of, EMPTY_SCOPE, HOST_NOT_REGISTERED, INVALID_FIELD};
+pub use status::{EMPTY_SCOPE, HOST_NOT_REGISTERED, INVALID_FIELD, reason_of};

@@ -105,7 +105,10 @@ fn read_snapshot(path: &Path) -> Result<HostRecord, SnapshotError> {
         let file = std::fs::File::open(path)?;
         let mut text = String::new();
         if file.take(SNAPSHOT_MAX_BYTES + 1).read_to_string(&mut text)? as u64 > SNAPSHOT_MAX_BYTES {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("over {SNAPSHOT_MAX_BYTES} bytes")));
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("over {SNAPSHOT_MAX_BYTES} bytes"),
+            ));
         }
         Ok(text)
     };

@@ -1,11 +1,6 @@
 //! What operators meet alike in both daemons: where configuration comes from, logs, signals, exit codes.
 
-use std::{
-    future::Future,
-    io,
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{future::Future, io, path::PathBuf, process::ExitCode};
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use tokio::signal::unix::{SignalKind, signal};
@@ -53,7 +48,10 @@ pub fn read_config<T: DeserializeOwned + Default>(
     let Some(path) = path.or_else(|| Some(PathBuf::from(default_path)).filter(|path| path.exists())) else {
         return Ok(T::default());
     };
-    #[expect(clippy::disallowed_methods, reason = "the configuration's own reader; the operator chose the file")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the configuration's own reader; the operator chose the file"
+    )]
     let text = std::fs::read_to_string(&path);
     match text {
         Ok(text) => toml::from_str(&text).map_err(|source| ConfigError::Syntax { path, source }),

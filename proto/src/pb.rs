@@ -1,6 +1,11 @@
 //! Generated protobuf types. Only conversions, services, fetch and the CLI's client may name them.
 
-#![allow(missing_docs, unreachable_pub, unused_qualifications, reason = "generated; documented in the schema")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    reason = "generated; documented in the schema"
+)]
 #![allow(clippy::all, clippy::restriction, clippy::pedantic, reason = "generated")]
 
 tonic::include_proto!("vmuster.v1");

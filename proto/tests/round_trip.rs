@@ -1,14 +1,16 @@
 //! Model → wire → model and model → JSON → model lose nothing; hostile wire values are refused by field name.
 
+#![allow(clippy::expect_used, reason = "a test")]
+
 use proptest::{collection, option, prelude::*};
 use prost::Message as _;
 use vmuster_proto::{
     convert,
     model::{
-        AbsentFeature, Bytes, Cpu, CpuSet, CpuTopology, FeatureSet, FlagsAnswer, FlagsGroup, FreeHugepages, Freshness,
-        HostClass, HostStanding, HostSummary, HugepagePool, Inventory, Issue, IssueKind, Layer, Memory, MemoryUsage,
-        MissingHost, Numa, NumaNode, NumaNodeUsage, NumaUsage, OwnProcess, Problem, ProblemKind, SNAPSHOT_SCHEMA,
-        Snapshot, System, Timestamp, Usage,
+        AbsentFeature, Bytes, Cpu, CpuSet, CpuTopology, FeatureSet, FlagsAnswer, FlagsGroup, FreeHugepages,
+        Freshness, HostClass, HostStanding, HostSummary, HugepagePool, Inventory, Issue, IssueKind, Layer,
+        Memory, MemoryUsage, MissingHost, Numa, NumaNode, NumaNodeUsage, NumaUsage, OwnProcess, Problem,
+        ProblemKind, SNAPSHOT_SCHEMA, Snapshot, System, Timestamp, Usage,
     },
     pb,
 };
@@ -22,7 +24,10 @@ fn maybe_text() -> impl Strategy<Value = Option<String>> {
 }
 
 fn time() -> impl Strategy<Value = Option<Timestamp>> {
-    option::of((0..253_402_300_800_000_u64).prop_map(|millis| Timestamp::from_unix_millis(millis).expect("in range")))
+    option::of(
+        (0..253_402_300_800_000_u64)
+            .prop_map(|millis| Timestamp::from_unix_millis(millis).expect("in range")),
+    )
 }
 
 fn cpu_set() -> impl Strategy<Value = CpuSet> {
@@ -77,7 +82,13 @@ prop_compose! {
 fn numa() -> impl Strategy<Value = Numa> {
     let distances = collection::btree_map(any::<u32>(), any::<u32>(), 0..3);
     let node = (any::<u32>(), option::of(cpu_set()), bytes(), pools(), distances).prop_map(
-        |(id, cpus, memory_total_bytes, hugepages, distances)| NumaNode { id, cpus, memory_total_bytes, hugepages, distances },
+        |(id, cpus, memory_total_bytes, hugepages, distances)| NumaNode {
+            id,
+            cpus,
+            memory_total_bytes,
+            hugepages,
+            distances,
+        },
     );
     collection::vec(node, 0..3).prop_map(|nodes| Numa { nodes })
 }
@@ -92,12 +103,17 @@ prop_compose! {
 }
 
 fn usage() -> impl Strategy<Value = Usage> {
-    let memory = (bytes(), bytes(), free())
-        .prop_map(|(available_bytes, free_bytes, hugepages)| MemoryUsage { available_bytes, free_bytes, hugepages });
-    let node = (any::<u32>(), bytes(), free())
-        .prop_map(|(id, memory_free_bytes, hugepages)| NumaNodeUsage { id, memory_free_bytes, hugepages });
+    let memory = (bytes(), bytes(), free()).prop_map(|(available_bytes, free_bytes, hugepages)| {
+        MemoryUsage { available_bytes, free_bytes, hugepages }
+    });
+    let node = (any::<u32>(), bytes(), free()).prop_map(|(id, memory_free_bytes, hugepages)| NumaNodeUsage {
+        id,
+        memory_free_bytes,
+        hugepages,
+    });
     let numa = collection::vec(node, 0..3).prop_map(|nodes| NumaUsage { nodes });
-    let agent = (bytes(), time()).prop_map(|(resident_bytes, started_at)| OwnProcess { resident_bytes, started_at });
+    let agent =
+        (bytes(), time()).prop_map(|(resident_bytes, started_at)| OwnProcess { resident_bytes, started_at });
     (time(), option::of(memory), option::of(numa), option::of(agent))
         .prop_map(|(collected_at, memory, numa, agent)| Usage { collected_at, memory, numa, agent })
 }
@@ -105,8 +121,12 @@ fn usage() -> impl Strategy<Value = Usage> {
 fn issue() -> impl Strategy<Value = Issue> {
     use IssueKind::{Denied, Malformed, Missing, Stale, Timeout, Unrecognized, Unsupported};
     let kinds = vec![Unsupported, Denied, Malformed, Timeout, Missing, Stale, Unrecognized];
-    (text(), text(), prop::sample::select(kinds), text())
-        .prop_map(|(section, source, kind, detail)| Issue { section, source, kind, detail })
+    (text(), text(), prop::sample::select(kinds), text()).prop_map(|(section, source, kind, detail)| Issue {
+        section,
+        source,
+        kind,
+        detail,
+    })
 }
 
 fn problem() -> impl Strategy<Value = Problem> {
@@ -217,12 +237,18 @@ proptest! {
 #[test]
 fn a_refusal_names_the_field() {
     let node = pb::NumaNode { id: 1, cpus: Some("0-".to_owned()), ..Default::default() };
-    let wire = pb::Inventory { numa: Some(pb::Numa { nodes: vec![pb::NumaNode::default(), node] }), ..Default::default() };
+    let wire = pb::Inventory {
+        numa: Some(pb::Numa { nodes: vec![pb::NumaNode::default(), node] }),
+        ..Default::default()
+    };
     let error = Inventory::try_from(wire).expect_err("refused");
     assert_eq!(error.to_string(), "field numa.nodes[1].cpus: '0-' is not a CPU number or range");
 
     let flags = pb::FeatureNames { names: vec!["two words".to_owned()] };
-    let wire = pb::Inventory { cpu: Some(pb::Cpu { host_flags: Some(flags), ..Default::default() }), ..Default::default() };
+    let wire = pb::Inventory {
+        cpu: Some(pb::Cpu { host_flags: Some(flags), ..Default::default() }),
+        ..Default::default()
+    };
     assert_eq!(Inventory::try_from(wire).expect_err("refused").field, "cpu.host_flags");
 
     let wire = pb::Inventory {
@@ -237,6 +263,7 @@ fn a_refusal_names_the_field() {
 
 #[test]
 fn what_only_a_newer_peer_knows_is_kept_readable() {
-    let wire = pb::Issue { section: "cpu".to_owned(), source: "x".to_owned(), kind: 4711, detail: String::new() };
+    let wire =
+        pb::Issue { section: "cpu".to_owned(), source: "x".to_owned(), kind: 4711, detail: String::new() };
     assert_eq!(Issue::try_from(wire).expect("tolerated").kind, IssueKind::Unrecognized);
 }

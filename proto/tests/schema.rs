@@ -1,9 +1,14 @@
 //! The schema is an API: any change to it shows here as a changed golden file and must be meant.
 
+#![allow(clippy::expect_used, reason = "a test")]
+
 use std::fmt::Write as _;
 
 use prost::Message as _;
-use prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet, SourceCodeInfo, field_descriptor_proto::{Label, Type}};
+use prost_types::{
+    DescriptorProto, FileDescriptorProto, FileDescriptorSet, SourceCodeInfo,
+    field_descriptor_proto::{Label, Type},
+};
 
 fn schema() -> Vec<FileDescriptorProto> {
     let all = FileDescriptorSet::decode(vmuster_proto::pb::DESCRIPTORS).expect("our own schema");
@@ -28,8 +33,11 @@ fn write_message(out: &mut String, message: &DescriptorProto, prefix: &str) {
             _ => "",
         };
         let oneof = field.oneof_index.filter(|_| !field.proto3_optional());
-        let oneof = oneof.map_or(String::new(), |i| format!(" (oneof {})", message.oneof_decl[i as usize].name()));
-        writeln!(out, "  {} = {}: {label}{}{oneof}", field.name(), field.number(), type_name(field)).expect("a string");
+        let oneof = oneof.map_or(String::new(), |i| {
+            format!(" (oneof {})", message.oneof_decl[usize::try_from(i).expect("an index")].name())
+        });
+        writeln!(out, "  {} = {}: {label}{}{oneof}", field.name(), field.number(), type_name(field))
+            .expect("a string");
     }
     for nested in &message.nested_type {
         write_message(out, nested, &format!("{name}."));
@@ -66,7 +74,8 @@ fn golden() {
 /// Whether the element at this path (see SourceCodeInfo.Location.path) has a comment.
 fn has_comment(info: &SourceCodeInfo, path: &[usize]) -> bool {
     let is_here = |location: &&prost_types::source_code_info::Location| {
-        location.path.len() == path.len() && location.path.iter().zip(path).all(|(a, b)| usize::try_from(*a) == Ok(*b))
+        location.path.len() == path.len()
+            && location.path.iter().zip(path).all(|(a, b)| usize::try_from(*a) == Ok(*b))
     };
     info.location.iter().find(is_here).is_some_and(|location| !location.leading_comments().trim().is_empty())
 }
@@ -111,13 +120,13 @@ fn every_element_is_documented() {
 #[test]
 fn measured_numbers_are_optional() {
     // Identities and counts of the answer itself are always known.
-    let always_known = |name: &str| {
-        matches!(name, "id" | "cpu" | "size_bytes" | "page_size") || name.ends_with("_count")
-    };
+    let always_known =
+        |name: &str| matches!(name, "id" | "cpu" | "size_bytes" | "page_size") || name.ends_with("_count");
     for file in schema() {
         for message in file.message_type.iter().filter(|m| !m.name().ends_with("Request")) {
             for field in &message.field {
-                let number = matches!(field.r#type(), Type::Uint32 | Type::Uint64) && field.label() != Label::Repeated;
+                let number =
+                    matches!(field.r#type(), Type::Uint32 | Type::Uint64) && field.label() != Label::Repeated;
                 let known = field.proto3_optional() || always_known(field.name());
                 assert!(!number || known, "{}.{} must be optional", message.name(), field.name());
             }

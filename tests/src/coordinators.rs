@@ -1,6 +1,6 @@
 //! A real coordinator in this process.
 
-use std::{fmt::Write as _, fs, path::Path, sync::Arc};
+use std::{fmt::Write as _, fs, path::Path, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -17,8 +17,8 @@ pub struct TestCoordinator {
     /// What it answers from.
     pub cluster: Arc<Cluster>,
     reload: mpsc::Sender<()>,
-    stop: Option<oneshot::Sender<()>>,
-    running: Option<JoinHandle<()>>,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<()>,
 }
 
 /// Writes a hosts file of these (name, address).
@@ -48,7 +48,7 @@ impl TestCoordinator {
         let running = tokio::spawn(async move {
             coordinator.run(reloads, async { drop(stopped.await) }).await.expect("serves until stopped");
         });
-        Self { address, cluster, reload, stop: Some(stop), running: Some(running) }
+        Self { address, cluster, reload, stop, running }
     }
 
     /// As SIGHUP does.
@@ -56,11 +56,19 @@ impl TestCoordinator {
         self.reload.send(()).await.expect("it is running");
     }
 
-    /// Stops it and waits until its socket and cache are free.
-    pub async fn stop(&mut self) {
-        drop(self.stop.take());
-        if let Some(running) = self.running.take() {
-            running.await.expect("ends without a panic");
-        }
+    /// Stops it and waits until nothing of it is left: the cache directory is free for the next.
+    pub async fn stop(self) {
+        let Self { cluster, stop, running, .. } = self;
+        drop(stop);
+        running.await.expect("ends without a panic");
+        let left = Arc::downgrade(&cluster);
+        drop(cluster);
+        let gone = async {
+            // Connections' own tasks end on their own; there is no event to wait for but their end.
+            while left.strong_count() > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), gone).await.expect("every connection ends");
     }
 }

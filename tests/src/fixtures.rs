@@ -1,6 +1,9 @@
 //! Recorded hosts.
 
-use std::{fs, path::{Path, PathBuf}};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 /// The workspace's root.
 #[must_use]

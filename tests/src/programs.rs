@@ -52,7 +52,10 @@ pub fn vmuster(home: &Path, arguments: &[impl AsRef<OsStr>]) -> Ended {
 /// Removes what the user's environment could change, and gives the command a home of its own.
 pub fn isolated<'a>(command: &'a mut Command, home: &Path) -> &'a mut Command {
     command.env_remove("VMUSTER_COORDINATOR").env_remove("COLUMNS").stdin(Stdio::null());
-    command.env("HOME", home).env("XDG_CACHE_HOME", home.join("cache")).env("XDG_CONFIG_HOME", home.join("config"))
+    command
+        .env("HOME", home)
+        .env("XDG_CACHE_HOME", home.join("cache"))
+        .env("XDG_CONFIG_HOME", home.join("config"))
 }
 
 /// Runs a command to its end.

@@ -158,16 +158,25 @@ mod tests {
             "hosts list --snapshots a.json,b.json",
         ] {
             let arguments = parse(line);
-            assert_eq!(arguments.source.snapshots, [PathBuf::from("a.json"), PathBuf::from("b.json")], "{line}");
+            assert_eq!(
+                arguments.source.snapshots,
+                [PathBuf::from("a.json"), PathBuf::from("b.json")],
+                "{line}"
+            );
         }
         for line in ["--agents h:1,h:2 flags", "flags --agents h:1 h:2", "--agents h:1 h:2 hosts show x"] {
             assert_eq!(parse(line).source.agents, ["h:1", "h:2"], "{line}");
         }
         for line in ["--max-age 1h --timeout 2s flags", "flags --max-age 1h --timeout 2s"] {
             let source = parse(line).source;
-            assert_eq!((source.max_age, source.timeout), (Some(Duration::from_secs(3600)), Duration::from_secs(2)));
+            assert_eq!(
+                (source.max_age, source.timeout),
+                (Some(Duration::from_secs(3600)), Duration::from_secs(2))
+            );
         }
         let refresh = parse("hosts refresh a b --coordinator h:1");
-        assert!(matches!(refresh.command, Command::Hosts(HostsCommand::Refresh { hosts, .. }) if hosts == ["a", "b"]));
+        assert!(
+            matches!(refresh.command, Command::Hosts(HostsCommand::Refresh { hosts, .. }) if hosts == ["a", "b"])
+        );
     }
 }

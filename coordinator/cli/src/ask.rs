@@ -59,7 +59,8 @@ fn agents(source: &Source) -> Result<Asked, Failure> {
         Ok(store) => (Some(store), Vec::new()),
         Err(note) => (None, vec![note]),
     };
-    let config = Config { host_deadline: Config::default().host_deadline.min(source.timeout), ..Config::default() };
+    let config =
+        Config { host_deadline: Config::default().host_deadline.min(source.timeout), ..Config::default() };
     Ok(embed(cluster_with(&config, registry, store, Arc::new(SystemClock)), source, notes))
 }
 
@@ -71,7 +72,8 @@ fn open_store(directory: Option<&Path>) -> Result<Arc<dyn Store>, String> {
     match FileStore::open(directory, Sharing::Shared, false) {
         Ok(store) => Ok(Arc::new(store)),
         Err(error) => {
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            let cause =
+                std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
             Err(format!("note: nothing is cached: {error}{cause}"))
         }
     }

@@ -9,9 +9,7 @@ use vmuster_coordinator::{cluster::Cluster, service::ClusterApi};
 use vmuster_proto::{
     convert::{self, DecodeError, duration_to_pb},
     model::{FlagsAnswer, HostStanding, HostSummary, Inventory, Issue, Layer, Usage},
-    pb::{
-        self, cluster_service_client::ClusterServiceClient, cluster_service_server::ClusterServiceServer,
-    },
+    pb::{self, cluster_service_client::ClusterServiceClient, cluster_service_server::ClusterServiceServer},
     transport::{CLUSTER_REPLY_MAX_BYTES, CONNECT_DEADLINE, DialError, Peer, PeerAddress, connect},
 };
 
@@ -91,7 +89,9 @@ impl Client {
     async fn bounded<T>(&self, call: impl Future<Output = Result<T, Status>>) -> Result<T, Failure> {
         match tokio::time::timeout(self.timeout, call).await {
             Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(status)) if matches!(status.code(), Code::Cancelled | Code::DeadlineExceeded) => Err(self.timed_out()),
+            Ok(Err(status)) if matches!(status.code(), Code::Cancelled | Code::DeadlineExceeded) => {
+                Err(self.timed_out())
+            }
             Ok(Err(status)) => Err(status.into()),
             Err(_) => Err(self.timed_out()),
         }
@@ -147,12 +147,18 @@ impl Client {
         }
     }
 
-    pub(crate) async fn show(&mut self, host: &str, max_age: Option<Duration>) -> Result<HostReport, Failure> {
+    pub(crate) async fn show(
+        &mut self,
+        host: &str,
+        max_age: Option<Duration>,
+    ) -> Result<HostReport, Failure> {
         let max_age = max_age.map(duration_to_pb);
-        let request = self.request(pb::GetHostRequest { name: host.to_owned(), max_age, include_usage: true });
+        let request =
+            self.request(pb::GetHostRequest { name: host.to_owned(), max_age, include_usage: true });
         let mut rpc = self.rpc.clone();
         let reply = self.bounded(rpc.get_host(request)).await?.into_inner();
-        let lacks = |field: &str| Failure::cannot_answer(format!("the answer makes no sense: it lacks {field}"));
+        let lacks =
+            |field: &str| Failure::cannot_answer(format!("the answer makes no sense: it lacks {field}"));
         let standing = reply.standing.ok_or_else(|| lacks("standing"))?;
         let inventory = reply.inventory.ok_or_else(|| lacks("inventory"))?;
         Ok(HostReport {
@@ -189,6 +195,7 @@ fn refreshed(step: pb::RefreshHostsResponse) -> Result<Refreshed, Failure> {
     Ok(Refreshed { done: step.done_count, of: step.host_count, host: standing.map(|host| (host, outcome)) })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn nonsense(error: DecodeError) -> Failure {
     Failure::cannot_answer(format!("the answer makes no sense: {error}"))
 }

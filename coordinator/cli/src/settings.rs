@@ -36,7 +36,9 @@ pub(crate) fn read_settings() -> Result<Settings, Failure> {
 
 /// Where `--agents` keeps what it learned; None if the user has no home.
 pub(crate) fn cache_directory() -> Option<PathBuf> {
-    absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache"))).map(|dir| dir.join("vmuster"))
+    absolute("XDG_CACHE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
+        .map(|dir| dir.join("vmuster"))
 }
 
 fn config_home() -> Option<PathBuf> {

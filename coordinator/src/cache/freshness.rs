@@ -26,7 +26,9 @@ pub fn age(validated_at: Option<Timestamp>, now: Timestamp, limit: Option<Durati
     match now.since(validated_at) {
         Some(elapsed) if elapsed < limit => Age::Fresh,
         Some(_) => Age::Stale,
-        None if validated_at.since(now).is_some_and(|ahead| ahead > CLOCK_SKEW_TOLERANCE) => Age::FromTheFuture,
+        None if validated_at.since(now).is_some_and(|ahead| ahead > CLOCK_SKEW_TOLERANCE) => {
+            Age::FromTheFuture
+        }
         None if limit.is_zero() => Age::Stale,
         None => Age::Fresh,
     }

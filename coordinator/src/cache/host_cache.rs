@@ -108,13 +108,7 @@ impl HostCache {
         ttl: Duration,
         failure_ttl: Duration,
     ) -> Self {
-        Self {
-            store,
-            fetcher: Some(fetcher),
-            ttl: Some(ttl),
-            failure_ttl,
-            ..Self::of_records([], clock)
-        }
+        Self { store, fetcher: Some(fetcher), ttl: Some(ttl), failure_ttl, ..Self::of_records([], clock) }
     }
 
     /// A cache of saved snapshots: nothing to ask, nothing to keep, never too old by itself.
@@ -169,7 +163,9 @@ impl HostCache {
         match timeout_at(options.deadline, flight).await {
             Ok(Some(Ok(outcome))) => self.landed(entry, outcome),
             Ok(Some(Err(problem))) => self.failed(entry, problem),
-            Ok(None) => self.failed(entry, problem(ProblemKind::Failed, "internal error while asking; see the log")),
+            Ok(None) => {
+                self.failed(entry, problem(ProblemKind::Failed, "internal error while asking; see the log"))
+            }
             Err(_) => {
                 let detail = "no answer before the caller's deadline; ask again or allow more time";
                 self.failed(entry, problem(ProblemKind::Timeout, detail))
@@ -245,7 +241,13 @@ impl HostCache {
         // What another address said may be another machine's.
         let record = self.known(&entry.name).filter(|record| record.address == address_of(entry));
         let freshness = if record.is_some() { Freshness::Stale } else { Freshness::Missing };
-        HostView { entry: Arc::clone(entry), record, freshness, problem: Some(problem), outcome: Outcome::Failed }
+        HostView {
+            entry: Arc::clone(entry),
+            record,
+            freshness,
+            problem: Some(problem),
+            outcome: Outcome::Failed,
+        }
     }
 
     fn offline(&self, entry: &Arc<HostEntry>) -> HostView {
@@ -313,12 +315,14 @@ impl HostCache {
         let now: Timestamp = self.clock.now();
         match (fetched, known) {
             (Fetched::Unchanged { reported_name }, Some(known)) => {
-                let record = HostRecord { reported_name, validated_at: Some(now), ..HostRecord::clone(&known) };
+                let record =
+                    HostRecord { reported_name, validated_at: Some(now), ..HostRecord::clone(&known) };
                 Ok((Arc::new(record), Outcome::Unchanged))
             }
-            (Fetched::Unchanged { .. }, None) => {
-                Err(problem(ProblemKind::Malformed, "the agent says that nothing changed, but nothing was known"))
-            }
+            (Fetched::Unchanged { .. }, None) => Err(problem(
+                ProblemKind::Malformed,
+                "the agent says that nothing changed, but nothing was known",
+            )),
             (Fetched::Inventory { reported_name, inventory, issues }, _) => {
                 let record = HostRecord {
                     host: entry.name.clone(),
@@ -326,7 +330,7 @@ impl HostCache {
                     reported_name,
                     fetched_at: Some(now),
                     validated_at: Some(now),
-                    inventory: Arc::new(inventory),
+                    inventory,
                     issues: issues.into(),
                     saved_usage: None,
                 };

@@ -223,6 +223,7 @@ fn file_stem(host: &str) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests set the scene")]
 mod tests {
     use std::{os::unix::fs::PermissionsExt as _, sync::Arc};
 
@@ -246,8 +247,19 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let store = FileStore::open(directory.path(), Sharing::Exclusive, true).expect("opens");
         let long = "x".repeat(5000);
-        let names =
-            ["a", "../../etc/passwd", "..", ".", "/", "nul\0", "ä", "unix:/run/a.sock", "A", &long, &format!("{long}y")];
+        let names = [
+            "a",
+            "../../etc/passwd",
+            "..",
+            ".",
+            "/",
+            "nul\0",
+            "ä",
+            "unix:/run/a.sock",
+            "A",
+            &long,
+            &format!("{long}y"),
+        ];
         for name in names {
             assert_eq!(store.path_of(name).parent(), Some(&*directory.path().join("hosts")), "{name:?}");
             store.save(&record(name)).expect("saved");

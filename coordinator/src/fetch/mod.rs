@@ -5,7 +5,7 @@
 
 mod error;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::Semaphore, time::timeout};
 use tonic::Request;
@@ -32,7 +32,7 @@ pub enum Fetched {
         /// The name the host reports.
         reported_name: String,
         /// Facts.
-        inventory: Inventory,
+        inventory: Arc<Inventory>,
         /// What is absent from them.
         issues: Vec<Issue>,
     },
@@ -72,7 +72,11 @@ impl Fetcher {
     ///
     /// # Errors
     /// Why the agent could not be asked or made no sense.
-    pub async fn inventory(&self, address: &PeerAddress, known_fingerprint: &str) -> Result<Fetched, Problem> {
+    pub async fn inventory(
+        &self,
+        address: &PeerAddress,
+        known_fingerprint: &str,
+    ) -> Result<Fetched, Problem> {
         let call = async {
             let request = pb::GetInventoryRequest { known_fingerprint: known_fingerprint.to_owned() };
             let mut client = self.client(address).await?;
@@ -93,7 +97,9 @@ impl Fetcher {
             let reply = client.get_usage(request).await.map_err(FetchError::Status)?.into_inner();
             let usage = reply.usage.ok_or(FetchError::Incomplete("usage"))?;
             let inventory_fingerprint = match reply.standing {
-                Some(pb::get_usage_response::Standing::InventoryFingerprint(fingerprint)) => Some(fingerprint),
+                Some(pb::get_usage_response::Standing::InventoryFingerprint(fingerprint)) => {
+                    Some(fingerprint)
+                }
                 Some(pb::get_usage_response::Standing::InventoryChanged(_)) | None => None,
             };
             Ok(FetchedUsage {
@@ -109,7 +115,8 @@ impl Fetcher {
         &self,
         address: &PeerAddress,
     ) -> Result<AgentServiceClient<tonic::transport::Channel>, FetchError> {
-        let channel = connect(address, CONNECT_DEADLINE.min(self.deadline)).await.map_err(FetchError::Dial)?;
+        let channel =
+            connect(address, CONNECT_DEADLINE.min(self.deadline)).await.map_err(FetchError::Dial)?;
         Ok(AgentServiceClient::new(channel).max_decoding_message_size(AGENT_REPLY_MAX_BYTES))
     }
 
@@ -148,7 +155,7 @@ fn decode_inventory(reply: pb::GetInventoryResponse, known_fingerprint: &str) ->
             let inventory = collected.inventory.ok_or(FetchError::Incomplete("inventory"))?;
             Ok(Fetched::Inventory {
                 reported_name,
-                inventory: inventory.try_into().map_err(FetchError::Decode)?,
+                inventory: Arc::new(inventory.try_into().map_err(FetchError::Decode)?),
                 issues: convert::issues(collected.issues).map_err(FetchError::Decode)?,
             })
         }

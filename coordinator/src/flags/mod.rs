@@ -52,8 +52,8 @@ fn group(arch: &str, hosts: &[&HostFeatures<'_>], detail: Detail) -> FlagsGroup 
     let mut sets = classes.iter().map(|class| class.features);
     // A group has at least one host, so at least one class.
     let first = sets.next().cloned().unwrap_or_default();
-    let (common, union) =
-        sets.fold((first.clone(), first), |(common, union), set| (common.intersection(set), union.union(set)));
+    let (common, union) = sets
+        .fold((first.clone(), first), |(common, union), set| (common.intersection(set), union.union(set)));
     let absent = absent(&classes, &union.difference(&common));
     let vendors: BTreeSet<String> = hosts.iter().filter_map(|host| host.vendor).map(str::to_owned).collect();
     let all_vendors_known = hosts.iter().all(|host| host.vendor.is_some());
@@ -100,7 +100,10 @@ fn absent(classes: &[Class<'_>], names: &FeatureSet) -> Vec<AbsentFeature> {
         indexed.filter(|(_, class)| !class.features.contains(name)).map(|(index, _)| index).collect()
     };
     let names = names.names();
-    names.into_iter().map(|name| AbsentFeature { name: name.to_owned(), lacking_classes: lacking(name) }).collect()
+    names
+        .into_iter()
+        .map(|name| AbsentFeature { name: name.to_owned(), lacking_classes: lacking(name) })
+        .collect()
 }
 
 /// Features that only one host takes away: the only class that lacks it has only that host.

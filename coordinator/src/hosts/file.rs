@@ -34,7 +34,9 @@ pub enum HostsFileError {
     #[error("the hosts file is not valid: {0}")]
     Syntax(#[from] toml::de::Error),
     /// A name that is not a host name.
-    #[error("'{0}' is not a host name: letters, digits and '-' in parts of at most 63 characters, joined by dots")]
+    #[error(
+        "'{0}' is not a host name: letters, digits and '-' in parts of at most 63 characters, joined by dots"
+    )]
     Name(String),
     /// An address that is not one.
     #[error("host '{host}'")]
@@ -79,10 +81,8 @@ pub fn parse_hosts_file(text: &str) -> Result<Registry, HostsFileError> {
         if !is_rfc_1123(&name) {
             return Err(HostsFileError::Name(table.name));
         }
-        let address: PeerAddress = table
-            .address
-            .parse()
-            .map_err(|source| HostsFileError::Address { host: name.clone(), source })?;
+        let address: PeerAddress =
+            table.address.parse().map_err(|source| HostsFileError::Address { host: name.clone(), source })?;
         Ok(HostEntry { name, address: Some(address), labels: table.labels, maintenance: table.maintenance })
     });
     Ok(Registry::new(entries.collect::<Result<Vec<_>, _>>()?)?)
@@ -146,7 +146,8 @@ mod tests {
             let error = parse_hosts_file(text).expect_err("refused");
             format!("{:#}", anyhow::Error::new(error))
         };
-        let host = |name: &str, address: &str| format!("[[host]]\nname = \"{name}\"\naddress = \"{address}\"\n");
+        let host =
+            |name: &str, address: &str| format!("[[host]]\nname = \"{name}\"\naddress = \"{address}\"\n");
         assert!(refusal("[[hosts]]").contains("unknown field `hosts`"));
         assert!(refusal(&host("../../etc", "h:1")).contains("not a host name"));
         assert!(refusal(&host("a", "nowhere")).contains("host 'a': 'nowhere' is not an address"));

@@ -35,7 +35,6 @@ impl ClusterApi {
         Self { cluster, default_deadline }
     }
 
-    #[expect(clippy::result_large_err, reason = "tonic's own error type")]
     fn options<T>(
         &self,
         request: &Request<T>,

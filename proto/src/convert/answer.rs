@@ -31,7 +31,10 @@ pub fn layer(value: i32) -> Result<Layer, DecodeError> {
 
 /// An answer for the wire.
 #[must_use]
-pub fn flags_answer_to_pb(answer: &FlagsAnswer, cluster_generation: String) -> pb::ComputeCommonCpuFlagsResponse {
+pub fn flags_answer_to_pb(
+    answer: &FlagsAnswer,
+    cluster_generation: String,
+) -> pb::ComputeCommonCpuFlagsResponse {
     let FlagsAnswer { layer, complete, groups, host_count, fresh_host_count, hosts, missing } = answer;
     pb::ComputeCommonCpuFlagsResponse {
         cluster_generation,
@@ -86,7 +89,10 @@ impl From<&FlagsGroup> for pb::CommonCpuFlags {
             hosts: hosts.clone(),
             sole_blockers: sole_blockers
                 .iter()
-                .map(|(host, features)| pb::SoleBlocker { host: host.clone(), features: owned_names(features) })
+                .map(|(host, features)| pb::SoleBlocker {
+                    host: host.clone(),
+                    features: owned_names(features),
+                })
                 .collect(),
             physical_address_bits: *physical_address_bits,
             classes: classes
@@ -113,7 +119,10 @@ impl TryFrom<pb::CommonCpuFlags> for FlagsGroup {
             Ok((text("host", blocker.host)?, feature_set("features", &blocker.features)?))
         })?;
         let classes = list("classes", group.classes, |class| {
-            Ok(HostClass { hosts: list("hosts", class.hosts, host_name)?, feature_count: class.feature_count })
+            Ok(HostClass {
+                hosts: list("hosts", class.hosts, host_name)?,
+                feature_count: class.feature_count,
+            })
         })?;
         let class_count = classes.len();
         let absent = list("absent", group.absent, |absent| {

@@ -1,6 +1,8 @@
 //! Inventories.
 
-use super::{DecodeError, LIST_MAX, cpus, features, list, optional_text, owned_names, text, time, time_to_pb};
+use super::{
+    DecodeError, LIST_MAX, cpus, features, list, optional_text, owned_names, text, time, time_to_pb,
+};
 use crate::{
     model::{Bytes, Cpu, CpuSet, CpuTopology, HugepagePool, Inventory, Memory, Numa, NumaNode, System},
     pb,
@@ -32,7 +34,10 @@ impl TryFrom<pb::Inventory> for Inventory {
             collected_at: time("collected_at", inventory.collected_at)?,
             fingerprint: text("fingerprint", inventory.fingerprint)?,
             agent_version: text("agent_version", inventory.agent_version)?,
-            system: inventory.system.map(|s| System::try_from(s).map_err(|e| e.within("system"))).transpose()?,
+            system: inventory
+                .system
+                .map(|s| System::try_from(s).map_err(|e| e.within("system")))
+                .transpose()?,
             cpu: inventory.cpu.map(|c| Cpu::try_from(c).map_err(|e| e.within("cpu"))).transpose()?,
             numa: inventory
                 .numa
@@ -41,7 +46,8 @@ impl TryFrom<pb::Inventory> for Inventory {
             memory: inventory
                 .memory
                 .map(|memory| {
-                    let hugepages = list("memory.hugepages", memory.hugepages, |pool| Ok(pool_from_pb(pool)))?;
+                    let hugepages =
+                        list("memory.hugepages", memory.hugepages, |pool| Ok(pool_from_pb(pool)))?;
                     Ok(Memory { total_bytes: memory.total_bytes.map(Bytes), hugepages })
                 })
                 .transpose()?,
@@ -137,7 +143,8 @@ impl TryFrom<pb::Cpu> for Cpu {
         }
         let not_on_all = cpu.host_flags_not_on_all.into_iter().map(|(flag, cpus)| {
             let flag = text("host_flags_not_on_all", flag)?;
-            let cpus = cpus.parse().map_err(|e| DecodeError::new(&format!("host_flags_not_on_all[{flag}]"), e))?;
+            let cpus =
+                cpus.parse().map_err(|e| DecodeError::new(&format!("host_flags_not_on_all[{flag}]"), e))?;
             Ok((flag, cpus))
         });
         Ok(Self {

@@ -33,7 +33,7 @@ pub struct DecodeError {
 }
 
 impl DecodeError {
-    fn new(field: &str, problem: impl ToString) -> Self {
+    fn new(field: &str, problem: impl std::fmt::Display) -> Self {
         Self { field: field.to_owned(), problem: problem.to_string() }
     }
 
@@ -48,7 +48,10 @@ impl DecodeError {
 
 fn text(field: &str, value: String) -> Result<String, DecodeError> {
     if value.len() > TEXT_MAX_BYTES {
-        return Err(DecodeError::new(field, format!("{} bytes of text, limit {TEXT_MAX_BYTES}", value.len())));
+        return Err(DecodeError::new(
+            field,
+            format!("{} bytes of text, limit {TEXT_MAX_BYTES}", value.len()),
+        ));
     }
     Ok(value)
 }

@@ -16,9 +16,9 @@ impl From<&Usage> for pb::Usage {
                 free_bytes: memory.free_bytes.map(|bytes| bytes.0),
                 hugepages: memory.hugepages.iter().map(free_to_pb).collect(),
             }),
-            numa: numa.as_ref().map(|numa| pb::NumaUsage {
-                nodes: numa.nodes.iter().map(node_to_pb).collect(),
-            }),
+            numa: numa
+                .as_ref()
+                .map(|numa| pb::NumaUsage { nodes: numa.nodes.iter().map(node_to_pb).collect() }),
             agent: agent.as_ref().map(|agent| pb::OwnProcess {
                 resident_bytes: agent.resident_bytes.map(|bytes| bytes.0),
                 started_at: agent.started_at.map(time_to_pb),

@@ -107,7 +107,8 @@ impl CpuSet {
     pub fn from_mask(text: &str) -> Result<Self, ParseCpuSetError> {
         let mut set = Self::new();
         for (group, digits) in text.trim().rsplit(',').enumerate() {
-            let bits = u32::from_str_radix(digits, 16).map_err(|_| ParseCpuSetError::Malformed(digits.to_owned()))?;
+            let bits = u32::from_str_radix(digits, 16)
+                .map_err(|_| ParseCpuSetError::Malformed(digits.to_owned()))?;
             for bit in (0..32u32).filter(|bit| bits & (1 << bit) != 0) {
                 let cpu = u32::try_from(group).ok().and_then(|g| g.checked_mul(32)?.checked_add(bit));
                 if !cpu.is_some_and(|cpu| set.insert(cpu)) {
@@ -242,7 +243,21 @@ mod tests {
 
     #[test]
     fn refuses_what_is_not_a_list() {
-        for bad in ["a", "1-", "-1", "1,,2", "3-1", "0-3:0", "0-3:3/2", "1 2", "+1", "0x3", "65536", "0-4000000000", "99999999999999999999"] {
+        for bad in [
+            "a",
+            "1-",
+            "-1",
+            "1,,2",
+            "3-1",
+            "0-3:0",
+            "0-3:3/2",
+            "1 2",
+            "+1",
+            "0x3",
+            "65536",
+            "0-4000000000",
+            "99999999999999999999",
+        ] {
             assert!(bad.parse::<CpuSet>().is_err(), "{bad}");
         }
     }

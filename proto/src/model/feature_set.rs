@@ -21,7 +21,9 @@ const INTERNED_MAX: usize = 8192;
 
 /// A name no kernel, libvirt or QEMU would use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a feature name: 1 to {FEATURE_NAME_MAX_BYTES} printable ASCII characters without space, comma, quote, '<', '>', '&'")]
+#[error(
+    "{0:?} is not a feature name: 1 to {FEATURE_NAME_MAX_BYTES} printable ASCII characters without space, comma, quote, '<', '>', '&'"
+)]
 pub struct InvalidFeatureName(String);
 
 #[derive(Default)]
@@ -138,8 +140,7 @@ impl FeatureSet {
     /// Names in either.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
-        let (long, short) =
-            if self.words.len() >= other.words.len() { (self, other) } else { (other, self) };
+        let (long, short) = if self.words.len() >= other.words.len() { (self, other) } else { (other, self) };
         let mut words = long.words.clone();
         for (word, more) in words.iter_mut().zip(&short.words) {
             *word |= more;

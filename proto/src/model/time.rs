@@ -76,7 +76,7 @@ impl From<Timestamp> for SystemTime {
 impl fmt::Display for Timestamp {
     /// RFC 3339, with a fraction only where there is one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 % 1000 == 0 {
+        if self.0.is_multiple_of(1000) {
             f.pad(&humantime::format_rfc3339_seconds((*self).into()).to_string())
         } else {
             f.pad(&humantime::format_rfc3339_millis((*self).into()).to_string())
@@ -89,7 +89,8 @@ impl std::str::FromStr for Timestamp {
 
     /// RFC 3339 in UTC; finer than milliseconds is cut off.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let time = humantime::parse_rfc3339(text).map_err(|e| format!("'{text}' is not an RFC 3339 time in UTC: {e}"))?;
+        let time = humantime::parse_rfc3339(text)
+            .map_err(|e| format!("'{text}' is not an RFC 3339 time in UTC: {e}"))?;
         Self::try_from(time).map_err(|e| e.to_string())
     }
 }

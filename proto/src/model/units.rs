@@ -36,7 +36,9 @@ impl fmt::Display for Bytes {
 
 /// Text that is not an amount of bytes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is not a size: write bytes, or a number with KiB, MiB, GiB, TiB, PiB or EiB (K, M, G, T, P, E mean the same)")]
+#[error(
+    "'{0}' is not a size: write bytes, or a number with KiB, MiB, GiB, TiB, PiB or EiB (K, M, G, T, P, E mean the same)"
+)]
 pub struct ParseBytesError(String);
 
 impl FromStr for Bytes {
@@ -53,7 +55,8 @@ impl FromStr for Bytes {
         let power = if suffix.is_empty() || suffix.eq_ignore_ascii_case("b") {
             0
         } else {
-            let named = |name: &str| suffix.eq_ignore_ascii_case(name) || suffix.eq_ignore_ascii_case(&name[..1]);
+            let named =
+                |name: &str| suffix.eq_ignore_ascii_case(name) || suffix.eq_ignore_ascii_case(&name[..1]);
             UNITS.iter().find(|(name, _)| named(name)).map(|(_, power)| *power).ok_or_else(error)?
         };
         number.checked_mul(1u64 << (10 * power)).map(Self).ok_or_else(error)

@@ -144,7 +144,21 @@ mod tests {
 
     #[test]
     fn refuses_the_rest() {
-        for bad in ["", "host", "host:", "host:0", "host:65536", ":1", "unix:", "unix:a.sock", "::1:80", "[x]:1", "a b:1", "http://x:1", "/"] {
+        for bad in [
+            "",
+            "host",
+            "host:",
+            "host:0",
+            "host:65536",
+            ":1",
+            "unix:",
+            "unix:a.sock",
+            "::1:80",
+            "[x]:1",
+            "a b:1",
+            "http://x:1",
+            "/",
+        ] {
             assert!(bad.parse::<PeerAddress>().is_err(), "{bad}");
         }
         for bad in ["localhost:1", "example.org:1", "unix:rel", "1"] {

@@ -45,9 +45,9 @@ pub async fn connect(address: &PeerAddress, deadline: Duration) -> Result<Channe
         let target = target.clone();
         async move {
             match target {
-                PeerAddress::Unix(path) => {
-                    Ok::<_, io::Error>(TokioIo::new(Box::new(UnixStream::connect(path).await?) as BoxedStream))
-                }
+                PeerAddress::Unix(path) => Ok::<_, io::Error>(TokioIo::new(Box::new(
+                    UnixStream::connect(path).await?,
+                ) as BoxedStream)),
                 PeerAddress::Tcp { host, port } => {
                     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
                     let stream = TcpStream::connect((host, port)).await?;

@@ -139,6 +139,7 @@ fn bind_unix(path: &Path, group: Option<u32>) -> io::Result<UnixListener> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests set the scene")]
 mod tests {
     use super::*;
 

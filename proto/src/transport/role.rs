@@ -64,7 +64,8 @@ impl RolePolicy {
     /// A name that the user database does not know.
     pub fn from_groups(operator: &[String], admin: &[String]) -> Result<Self, UnknownGroup> {
         let mut by_gid = HashMap::new();
-        let named = operator.iter().map(|g| (g, Role::Operator)).chain(admin.iter().map(|g| (g, Role::Admin)));
+        let named =
+            operator.iter().map(|g| (g, Role::Operator)).chain(admin.iter().map(|g| (g, Role::Admin)));
         for (name, role) in named {
             let gid = group_id(name)?;
             by_gid.entry(gid).and_modify(|known: &mut Role| *known = role.max(*known)).or_insert(role);
@@ -109,7 +110,6 @@ fn supplementary_groups(uid: u32, gid: u32) -> Vec<u32> {
 ///
 /// # Errors
 /// PERMISSION_DENIED with reason ROLE_TOO_LOW.
-#[expect(clippy::result_large_err, reason = "tonic's own error type")]
 pub fn require_role<T>(request: &Request<T>, needed: Role) -> Result<(), Status> {
     let peer = request.extensions().get::<Peer>();
     if peer.is_some_and(|peer| peer.role >= needed) {
@@ -146,7 +146,8 @@ mod tests {
 
     #[test]
     fn a_group_gives_its_role() {
-        let policy = RolePolicy::from_groups(&["daemon".to_owned()], &["bin".to_owned()]).expect("base groups");
+        let policy =
+            RolePolicy::from_groups(&["daemon".to_owned()], &["bin".to_owned()]).expect("base groups");
         let (daemon, bin) = (group_id("daemon").expect("daemon"), group_id("bin").expect("bin"));
         assert_eq!(policy.role_of(4_000_000, daemon), Role::Operator);
         assert_eq!(policy.role_of(4_000_000, bin), Role::Admin);

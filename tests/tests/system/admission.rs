@@ -52,7 +52,8 @@ async fn a_call_needs_its_role() {
     let directory = tempdir().expect("a directory");
     let coordinator = TestCoordinator::start(directory.path(), &[]).await;
     let socket = coordinator.address.parse().expect("an address");
-    let mut by_socket = ClusterServiceClient::new(connect(&socket, CONNECT_DEADLINE).await.expect("connects"));
+    let mut by_socket =
+        ClusterServiceClient::new(connect(&socket, CONNECT_DEADLINE).await.expect("connects"));
     // This process is the daemon's own user, hence an admin; the call itself comes with a later issue.
     let refused = by_socket.add_host(pb::AddHostRequest::default()).await.expect_err("not built yet");
     assert_eq!(refused.code(), Code::Unimplemented);
@@ -168,7 +169,10 @@ impl AgentService for Liar {
     ) -> Result<Response<pb::GetInventoryResponse>, Status> {
         Ok(Response::new(self.0.clone()))
     }
-    async fn get_usage(&self, _: Request<pb::GetUsageRequest>) -> Result<Response<pb::GetUsageResponse>, Status> {
+    async fn get_usage(
+        &self,
+        _: Request<pb::GetUsageRequest>,
+    ) -> Result<Response<pb::GetUsageResponse>, Status> {
         Err(Status::permission_denied("no"))
     }
     async fn compute_cpu_baseline(
@@ -177,7 +181,10 @@ impl AgentService for Liar {
     ) -> Result<Response<pb::AgentServiceComputeCpuBaselineResponse>, Status> {
         Err(Status::internal("not asked"))
     }
-    async fn compare_cpu(&self, _: Request<pb::CompareCpuRequest>) -> Result<Response<pb::CompareCpuResponse>, Status> {
+    async fn compare_cpu(
+        &self,
+        _: Request<pb::CompareCpuRequest>,
+    ) -> Result<Response<pb::CompareCpuResponse>, Status> {
         Err(Status::internal("not asked"))
     }
 }
@@ -194,7 +201,8 @@ async fn lie(outcome: Option<Outcome>) -> vmuster_proto::transport::PeerAddress 
 
 #[tokio::test]
 async fn answers_that_make_no_sense_are_malformed() {
-    let collected = |inventory, issues| Some(Outcome::Collected(pb::CollectedInventory { inventory, issues }));
+    let collected =
+        |inventory, issues| Some(Outcome::Collected(pb::CollectedInventory { inventory, issues }));
     let inventory = |cpu| Some(pb::Inventory { cpu: Some(cpu), ..Default::default() });
     let huge = pb::Issue { detail: "x".repeat(AGENT_REPLY_MAX_BYTES), ..Default::default() };
     let flags = pb::FeatureNames { names: vec!["not a flag".to_owned()] };
@@ -203,9 +211,15 @@ async fn answers_that_make_no_sense_are_malformed() {
         (None, "lacks outcome"),
         (collected(None, Vec::new()), "lacks inventory"),
         (collected(inventory(pb::Cpu::default()), vec![huge]), "decoded message length too large"),
-        (collected(inventory(pb::Cpu { host_flags: Some(flags), ..Default::default() }), Vec::new()), "cpu.host_flags"),
         (
-            collected(inventory(pb::Cpu { online_cpus: Some("0-4000000000".to_owned()), ..Default::default() }), Vec::new()),
+            collected(inventory(pb::Cpu { host_flags: Some(flags), ..Default::default() }), Vec::new()),
+            "cpu.host_flags",
+        ),
+        (
+            collected(
+                inventory(pb::Cpu { online_cpus: Some("0-4000000000".to_owned()), ..Default::default() }),
+                Vec::new(),
+            ),
             "cpu.online_cpus",
         ),
         (Some(Outcome::Unchanged(unchanged)), "'unchanged' of another inventory"),

@@ -44,7 +44,8 @@ impl Setup {
         let agent = TestAgent::start(&host("nehalem-old"), directory.path().join("a.sock")).await;
         let address = agent.address.parse().expect("an address");
         let entry = Arc::new(HostEntry::new("kvm-01", Some(address)));
-        let store = FileStore::open(&directory.path().join("cache"), Sharing::Exclusive, false).expect("a cache");
+        let store =
+            FileStore::open(&directory.path().join("cache"), Sharing::Exclusive, false).expect("a cache");
         let file = store.path_of("kvm-01");
         let aside = file.with_extension("inventory.set-aside");
         Self { agent, entry, store: Arc::new(store), file, aside, _directory: directory }
@@ -134,7 +135,13 @@ async fn a_cache_that_cannot_be_written_costs_no_answer() {
     fs::create_dir(&setup.aside).expect("a directory");
     let store: Arc<dyn Store> = Arc::clone(&setup.store) as _;
     let fetcher = Arc::new(Fetcher::new(4, Duration::from_secs(5)));
-    let cache = Arc::new(HostCache::new(Some(store), fetcher, Arc::new(SystemClock), DEFAULT_TTL, DEFAULT_FAILURE_TTL));
+    let cache = Arc::new(HostCache::new(
+        Some(store),
+        fetcher,
+        Arc::new(SystemClock),
+        DEFAULT_TTL,
+        DEFAULT_FAILURE_TTL,
+    ));
     fs::remove_dir_all(setup.file.parent().expect("a parent")).expect("the cache is gone");
     let options = read_within(None, Duration::from_secs(10));
     assert_eq!(cache.read(&setup.entry, options).await.freshness, Freshness::Fresh);

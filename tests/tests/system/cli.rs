@@ -56,11 +56,15 @@ fn flags_of_real_daemons_and_of_snapshots_are_the_same() {
     let (mut agents, mut snapshots) = (Vec::new(), Vec::new());
     for name in names {
         let recorded = host(name).display().to_string();
-        let agent = Daemon::start("vmuster-agent", &["--recorded", &recorded, "serve", "--listen", "127.0.0.1:0"]);
+        let agent =
+            Daemon::start("vmuster-agent", &["--recorded", &recorded, "serve", "--listen", "127.0.0.1:0"]);
         hosts_file += &format!("[[host]]\nname = \"{name}\"\naddress = \"{}\"\n", agent.address);
         agents.push(agent);
-        let collected = run(Command::new(vmuster_tests::programs::program("vmuster-agent"))
-            .args(["--recorded", &recorded, "collect"]));
+        let collected = run(Command::new(vmuster_tests::programs::program("vmuster-agent")).args([
+            "--recorded",
+            &recorded,
+            "collect",
+        ]));
         assert_eq!(collected.code, 0);
         let file = home.path().join(format!("{name}.json"));
         std::fs::write(&file, collected.stdout).expect("a snapshot");
@@ -68,7 +72,10 @@ fn flags_of_real_daemons_and_of_snapshots_are_the_same() {
     }
     std::fs::write(home.path().join("hosts.toml"), hosts_file).expect("hosts");
     let socket = format!("unix:{}/c.sock", home.path().display());
-    let config = format!("hosts_file = '{0}/hosts.toml'\ncache_dir = '{0}/c'\nlisten = ['{socket}']\n", home.path().display());
+    let config = format!(
+        "hosts_file = '{0}/hosts.toml'\ncache_dir = '{0}/c'\nlisten = ['{socket}']\n",
+        home.path().display()
+    );
     let config_file = home.path().join("coordinator.toml");
     std::fs::write(&config_file, config).expect("a configuration");
     let config_file = config_file.display().to_string();
@@ -97,7 +104,10 @@ async fn every_recorded_host_is_shown_as_the_snapshot_its_agent_collects() {
     let home = tempdir().expect("a home");
     for name in host_names() {
         let agent = TestAgent::start(&host(&name), home.path().join("a.sock")).await;
-        let shown = vmuster(home.path(), &["--agents", &agent.address, "hosts", "show", &agent.address, "-o", "json"]);
+        let shown = vmuster(
+            home.path(),
+            &["--agents", &agent.address, "hosts", "show", &agent.address, "-o", "json"],
+        );
         assert_eq!(shown.code, 0, "{name}: {}", shown.stderr);
         let collected = run(Command::new(vmuster_tests::programs::program("vmuster-agent")).args([
             "--recorded",
@@ -115,8 +125,13 @@ async fn every_recorded_host_is_shown_as_the_snapshot_its_agent_collects() {
 fn a_progress_bar_is_drawn_on_a_terminal_only() {
     let home = tempdir().expect("a home");
     let recorded = host("nehalem-old").display().to_string();
-    let agent = Daemon::start("vmuster-agent", &["--recorded", &recorded, "serve", "--listen", "127.0.0.1:0"]);
-    let line = format!("'{}' --agents {} hosts refresh", vmuster_tests::programs::program("vmuster").display(), agent.address);
+    let agent =
+        Daemon::start("vmuster-agent", &["--recorded", &recorded, "serve", "--listen", "127.0.0.1:0"]);
+    let line = format!(
+        "'{}' --agents {} hosts refresh",
+        vmuster_tests::programs::program("vmuster").display(),
+        agent.address
+    );
     let mut on_terminal = Command::new("script");
     on_terminal.args(["-qec", &line, "/dev/null"]).env("TERM", "xterm");
     let on_terminal = run(vmuster_tests::programs::isolated(&mut on_terminal, home.path()));

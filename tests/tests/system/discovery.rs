@@ -3,7 +3,9 @@
 use tempfile::tempdir;
 use tokio_stream::StreamExt as _;
 use tonic::{Code, transport::Channel};
-use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
@@ -54,7 +56,8 @@ async fn both_servers_list_their_services_and_are_serving() {
         // What `grpcurl describe` needs: the file that declares the service, with its comments compiled in.
         let reply = reflect(channel.clone(), MessageRequest::FileContainingSymbol(service.to_owned())).await;
         let MessageResponse::FileDescriptorResponse(files) = reply else { panic!("{reply:?}") };
-        let declares = |bytes: &Vec<u8>| bytes.windows(method.len()).any(|window| window == method.as_bytes());
+        let declares =
+            |bytes: &Vec<u8>| bytes.windows(method.len()).any(|window| window == method.as_bytes());
         assert!(files.file_descriptor_proto.iter().any(declares), "{service} is described");
         assert_eq!(health(channel.clone(), "").await, Ok(ServingStatus::Serving));
         assert_eq!(health(channel.clone(), service).await, Ok(ServingStatus::Serving));

@@ -44,8 +44,14 @@ fn check(home: &Path, cases: &[Case<'_>]) {
         let Ended { code: got, stdout: out, stderr: err } =
             vmuster(home, &line.split_whitespace().collect::<Vec<_>>());
         assert_eq!(got, *code, "vmuster {line}\n{out}{err}");
-        assert!(out.contains(stdout) && (out.is_empty() == stdout.is_empty()), "vmuster {line}\nstdout: {out}");
-        assert!(err.contains(stderr) && (err.is_empty() == stderr.is_empty()), "vmuster {line}\nstderr: {err}");
+        assert!(
+            out.contains(stdout) && (out.is_empty() == stdout.is_empty()),
+            "vmuster {line}\nstdout: {out}"
+        );
+        assert!(
+            err.contains(stderr) && (err.is_empty() == stderr.is_empty()),
+            "vmuster {line}\nstderr: {err}"
+        );
     }
 }
 
@@ -62,7 +68,8 @@ fn of_questions_about_snapshots() {
     fs::write(&torn, &fs::read(&a).expect("written")[..60]).expect("torn");
     let torn = torn.display().to_string();
     let newer = at("newer.json");
-    fs::write(&newer, fs::read_to_string(&a).expect("text").replace("vmuster.v1", "vmuster.v9")).expect("newer");
+    fs::write(&newer, fs::read_to_string(&a).expect("text").replace("vmuster.v1", "vmuster.v9"))
+        .expect("newer");
     let newer = newer.display().to_string();
     fs::create_dir(at("empty")).expect("a directory");
     let empty = at("empty").display().to_string();
@@ -98,7 +105,12 @@ fn of_questions_about_snapshots() {
             case(2, format!("--snapshots {a} flags --layer both"), "", "invalid value 'both'"),
             case(2, "", "", "Usage"),
             case(3, format!("--snapshots {a} {b} flags -o plain --max-age 1h"), "fpu\n", "a is stale"),
-            case(3, format!("--snapshots {a} {b} hosts list -o plain --max-age 0s"), "a\nb\n", "older than max-age"),
+            case(
+                3,
+                format!("--snapshots {a} {b} hosts list -o plain --max-age 0s"),
+                "a\nb\n",
+                "older than max-age",
+            ),
             case(3, format!("--snapshots {a} {none} flags -o plain --max-age 1h"), "", "stale"),
             case(4, format!("--snapshots {a} flags -o plain --layer guest"), "", "--layer host"),
             case(4, format!("--coordinator {socket} flags"), "", "cannot connect to unix:"),
@@ -113,7 +125,8 @@ async fn of_somebody_who_may_not_ask() {
     fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).expect("others may look");
     let agent = TestAgent::start(&host("nehalem-old"), home.path().join("a.sock")).await;
     let coordinator = TestCoordinator::start(home.path(), &[("kvm-01", &agent.address)]).await;
-    let allowed = vmuster(home.path(), &["--coordinator", &coordinator.address, "hosts", "list", "-o", "plain"]);
+    let allowed =
+        vmuster(home.path(), &["--coordinator", &coordinator.address, "hosts", "list", "-o", "plain"]);
     assert_eq!((allowed.code, allowed.stdout.as_str()), (0, "kvm-01\n"), "{}", allowed.stderr);
 
     // Root may open any socket, so a stranger must ask; elsewhere it is enough that nobody may.
@@ -127,7 +140,7 @@ async fn of_somebody_who_may_not_ask() {
         command
     } else {
         let path = home.path().join("coordinator.sock");
-        fs::set_permissions(path, fs::Permissions::from_mode(0)).expect("nobody may");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o000)).expect("nobody may");
         let mut command = Command::new(program("vmuster"));
         command.args(ask);
         command
@@ -152,7 +165,11 @@ fn of_daemons_that_cannot_start() {
     for (daemon, arguments, words) in [
         ("vmuster-agent", vec!["--config", &typo, "check-config"], "lissten"),
         ("vmuster-agent", vec!["--config", &absent, "serve"], "cannot read"),
-        ("vmuster-agent", vec!["serve", "--listen", "0.0.0.0:0"], "refusing to listen on 0.0.0.0:0 without TLS"),
+        (
+            "vmuster-agent",
+            vec!["serve", "--listen", "0.0.0.0:0"],
+            "refusing to listen on 0.0.0.0:0 without TLS",
+        ),
         ("vmuster-agent", vec!["--recorded", &absent, "collect"], "absent"),
         ("vmuster-agent", vec!["--config", &group, "serve"], "no group 'no such group'"),
         ("vmuster-coordinator", vec!["--config", &typo, "serve"], "lissten"),

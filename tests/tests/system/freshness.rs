@@ -71,8 +71,12 @@ async fn a_stopped_agent_is_stale_if_it_was_known_and_missing_if_not_and_never_d
     let host = host.expect("the stopped host is named");
     assert_eq!((&host["freshness"], &host["problem"]["kind"]), (&"stale".into(), &"unreachable".into()));
     assert_eq!(answer["complete"], false);
-    let features: Vec<_> =
-        answer["groups"][0]["features"].as_array().expect("flags").iter().filter_map(|f| f.as_str()).collect();
+    let features: Vec<_> = answer["groups"][0]["features"]
+        .as_array()
+        .expect("flags")
+        .iter()
+        .filter_map(|f| f.as_str())
+        .collect();
     let before: Vec<_> = all.stdout.lines().collect();
     assert_eq!(features, before, "flags do not drift while a host is off");
 
@@ -102,7 +106,10 @@ async fn a_reboot_within_the_day_is_noticed_by_the_next_question_for_usage() {
     copy_host("nehalem-old", &recorded);
     let agent = TestAgent::start(&recorded, home.path().join("a.sock")).await;
     let show = || {
-        let ended = vmuster(home.path(), &["--agents", &agent.address, "hosts", "show", &agent.address, "-o", "json"]);
+        let ended = vmuster(
+            home.path(),
+            &["--agents", &agent.address, "hosts", "show", &agent.address, "-o", "json"],
+        );
         assert_eq!(ended.code, 0, "{}", ended.stderr);
         serde_json::from_str::<serde_json::Value>(&ended.stdout).expect("JSON")
     };
@@ -121,7 +128,8 @@ async fn a_reboot_within_the_day_is_noticed_by_the_next_question_for_usage() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_identical_questions_at_once_make_one_call_a_host() {
     let fleet = Fleet::start().await;
-    let hosts: Vec<_> = NAMES.iter().zip(&fleet.agents).map(|(name, agent)| (*name, agent.address.as_str())).collect();
+    let hosts: Vec<_> =
+        NAMES.iter().zip(&fleet.agents).map(|(name, agent)| (*name, agent.address.as_str())).collect();
     let coordinator = TestCoordinator::start(fleet.sockets.path(), &hosts).await;
     let scope = vmuster_coordinator::hosts::Scope::default();
     let options = vmuster_coordinator::cluster::read_within(None, std::time::Duration::from_secs(30));
@@ -137,11 +145,15 @@ async fn a_hundred_identical_questions_at_once_make_one_call_a_host() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restarted_coordinator_asks_nobody_and_answers_the_same() {
     let fleet = Fleet::start().await;
-    let hosts: Vec<_> = NAMES.iter().zip(&fleet.agents).map(|(name, agent)| (*name, agent.address.as_str())).collect();
+    let hosts: Vec<_> =
+        NAMES.iter().zip(&fleet.agents).map(|(name, agent)| (*name, agent.address.as_str())).collect();
     let mut answers = Vec::new();
     for _ in 0..2 {
-        let mut coordinator = TestCoordinator::start(fleet.sockets.path(), &hosts).await;
-        answers.push(vmuster(fleet.home.path(), &["--coordinator", &coordinator.address, "flags", "-o", "json"]));
+        let coordinator = TestCoordinator::start(fleet.sockets.path(), &hosts).await;
+        answers.push(vmuster(
+            fleet.home.path(),
+            &["--coordinator", &coordinator.address, "flags", "-o", "json"],
+        ));
         coordinator.stop().await;
     }
     assert_eq!(answers[0].code, 0, "{}", answers[0].stderr);

@@ -91,7 +91,8 @@ fn generated_types_stay_at_the_edges() {
     };
     let strays: Vec<_> = tracked(&["rs"]).into_iter().filter(|path| !may(path) && names_pb(path)).collect();
     assert!(strays.is_empty(), "name generated protobuf types: {strays:?}");
-    let model: Vec<_> = tracked(&["rs"]).into_iter().filter(|p| p.starts_with("proto/src/model") && names_pb(p)).collect();
+    let model: Vec<_> =
+        tracked(&["rs"]).into_iter().filter(|p| p.starts_with("proto/src/model") && names_pb(p)).collect();
     assert!(model.is_empty(), "the model knows the wire: {model:?}");
 }
 
@@ -101,9 +102,15 @@ fn files_are_short_and_say_what_they_are() {
         let lines = text(&path).lines().count();
         assert!(lines <= FILE_MAX_LINES, "{} has {lines} lines, limit {FILE_MAX_LINES}", path.display());
         let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("UTF-8");
-        assert!(!["util", "utils", "helper", "helpers", "common", "misc"].contains(&stem), "{}", path.display());
+        assert!(
+            !["util", "utils", "helper", "helpers", "common", "misc"].contains(&stem),
+            "{}",
+            path.display()
+        );
     }
-    for path in tracked(&["rs"]).iter().filter(|path| path.starts_with("agent") || path.starts_with("coordinator")) {
+    for path in
+        tracked(&["rs"]).iter().filter(|path| path.starts_with("agent") || path.starts_with("coordinator"))
+    {
         assert!(text(path).starts_with("//!"), "{} does not say what it knows", path.display());
     }
 }
@@ -147,9 +154,9 @@ fn recorded_hosts_say_where_they_come_from_and_are_not_alike() {
         arches.insert(facts["arch"].as_str().expect("an arch").to_owned());
         let read = |file: &str| fs::read_to_string(host(name).join(file)).expect(file).trim().to_owned();
         offline += usize::from(!read("sys/devices/system/cpu/offline").is_empty());
-        hugepages += usize::from(read("proc/meminfo").lines().any(|l| {
-            l.starts_with("HugePages_Total:") && !l.ends_with(" 0")
-        }));
+        hugepages += usize::from(
+            read("proc/meminfo").lines().any(|l| l.starts_with("HugePages_Total:") && !l.ends_with(" 0")),
+        );
     }
     assert_eq!(arches, BTreeSet::from(["aarch64".to_owned(), "x86_64".to_owned()]));
     assert!(offline > 0 && hugepages > 0);

@@ -19,7 +19,11 @@ fn sighup_reads_the_hosts_file_again_and_keeps_the_old_hosts_if_it_is_broken() {
     let dead = format!("unix:{}", at("dead.sock"));
     write_hosts_file(&hosts_file, &[("a", &dead)]);
     let socket = format!("unix:{}", at("c.sock"));
-    let config = format!("hosts_file = '{}'\ncache_dir = '{}'\nlisten = ['{socket}']\n", at("hosts.toml"), at("cache"));
+    let config = format!(
+        "hosts_file = '{}'\ncache_dir = '{}'\nlisten = ['{socket}']\n",
+        at("hosts.toml"),
+        at("cache")
+    );
     fs::write(at("c.toml"), config).expect("a configuration");
     let daemon = Daemon::start("vmuster-coordinator", &["--config", &at("c.toml"), "serve"]);
     let hosts = || vmuster(home.path(), &["--coordinator", &socket, "hosts", "list", "-o", "plain"]).stdout;

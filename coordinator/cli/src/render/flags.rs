@@ -98,7 +98,8 @@ fn counted(count: impl TryInto<u64>, noun: &str) -> String {
 
 /// Every host with its freshness, and what only it takes away.
 fn hosts(answer: &FlagsAnswer, now: Timestamp, width: u16) -> String {
-    let renamed = answer.hosts.iter().any(|host| !host.reported_name.is_empty() && host.reported_name != host.name);
+    let renamed =
+        answer.hosts.iter().any(|host| !host.reported_name.is_empty() && host.reported_name != host.name);
     let mut header = vec!["HOST", "FRESHNESS", "AGE", "ONLY IT LACKS"];
     if renamed {
         header.insert(1, "REPORTS");
@@ -115,7 +116,8 @@ fn hosts(answer: &FlagsAnswer, now: Timestamp, width: u16) -> String {
         table.row(row);
     }
     for host in &answer.missing {
-        let mut row = vec![host.name.clone(), Freshness::Missing.to_string(), "-".to_owned(), "not known".to_owned()];
+        let mut row =
+            vec![host.name.clone(), Freshness::Missing.to_string(), "-".to_owned(), "not known".to_owned()];
         if renamed {
             row.insert(1, "-".to_owned());
         }
@@ -140,13 +142,16 @@ fn matrix(group: &FlagsGroup, width: u16) -> String {
     let letter_width = letters.iter().map(String::len).max().unwrap_or(1) + 1;
     let per_block = usize::from(width).saturating_sub(flag_width).max(letter_width) / letter_width;
     let indexes: Vec<usize> = (0..letters.len()).collect();
-    for block in indexes.chunks(per_block) {
+    for (number, block) in indexes.chunks(per_block).enumerate() {
+        text += if number > 0 { "\n" } else { "" };
         let cell = |text: &str| format!("{text:>letter_width$}");
         let header: String = block.iter().map(|index| cell(&letters[*index])).collect();
         text += &format!("{:flag_width$}{header}\n", "FLAG");
         for absent in &group.absent {
-            let lacks = |index: usize| absent.lacking_classes.iter().any(|lacking| *lacking as usize == index);
-            let cells: String = block.iter().map(|index| cell(if lacks(*index) { "-" } else { "x" })).collect();
+            let lacks =
+                |index: usize| absent.lacking_classes.iter().any(|lacking| *lacking as usize == index);
+            let cells: String =
+                block.iter().map(|index| cell(if lacks(*index) { "-" } else { "x" })).collect();
             text += &format!("{:flag_width$}{cells}\n", absent.name);
         }
     }
@@ -166,7 +171,8 @@ fn lacking<'a>(group: &'a FlagsGroup, feature: &str) -> Vec<&'a str> {
     let absent = group.absent.iter().find(|absent| absent.name == feature);
     let mut hosts: Vec<&str> = match absent {
         Some(absent) => {
-            let classes = absent.lacking_classes.iter().filter_map(|index| group.classes.get(*index as usize));
+            let classes =
+                absent.lacking_classes.iter().filter_map(|index| group.classes.get(*index as usize));
             classes.flat_map(|class| &class.hosts).map(String::as_str).collect()
         }
         None => group.hosts.iter().map(String::as_str).collect(),

@@ -41,13 +41,20 @@ impl<'a> RefreshDocument<'a> {
 }
 
 pub(crate) fn list_table(hosts: &[HostSummary], now: Timestamp, width: u16) -> String {
-    let mut list = Columns::new(&["HOST", "FRESHNESS", "AGE", "ARCH", "CPU", "S/C/T", "NODES", "MEMORY", "FLAGS"], width);
+    let mut list = Columns::new(
+        &["HOST", "FRESHNESS", "AGE", "ARCH", "CPU", "S/C/T", "NODES", "MEMORY", "FLAGS"],
+        width,
+    );
     let dash = || "-".to_owned();
     for host in hosts {
         let standing = &host.standing;
         let counts = [host.socket_count, host.core_count, host.thread_count].map(number).join("/");
         let renamed = !standing.reported_name.is_empty() && standing.reported_name != standing.name;
-        let name = if renamed { format!("{} ({})", standing.name, standing.reported_name) } else { standing.name.clone() };
+        let name = if renamed {
+            format!("{} ({})", standing.name, standing.reported_name)
+        } else {
+            standing.name.clone()
+        };
         list.row([
             name,
             standing.freshness.to_string(),
@@ -166,7 +173,9 @@ fn nodes(nodes: &[NumaNode], usage: Option<&Usage>, width: u16) -> String {
         let distances: Vec<_> = node.distances.values().map(ToString::to_string).collect();
         list.row([
             node.id.to_string(),
-            node.cpus.as_ref().map_or_else(dash, |cpus| if cpus.is_empty() { "none".to_owned() } else { cpus.to_string() }),
+            node.cpus
+                .as_ref()
+                .map_or_else(dash, |cpus| if cpus.is_empty() { "none".to_owned() } else { cpus.to_string() }),
             node.memory_total_bytes.map_or_else(dash, |bytes| bytes.to_string()),
             used.and_then(|used| used.memory_free_bytes).map_or_else(dash, |bytes| bytes.to_string()),
             if pools.is_empty() { dash() } else { pools.join(" ") },

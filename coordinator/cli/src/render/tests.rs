@@ -1,1 +1,236 @@
-//! What users see.
+//! What users see, word for word.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use insta::assert_snapshot;
+use vmuster_proto::model::{
+    AbsentFeature, Bytes, Cpu, FeatureSet, FlagsAnswer, FlagsGroup, Freshness, HostClass, HostStanding,
+    HostSummary, HugepagePool, Inventory, Issue, IssueKind, Layer, Memory, MemoryUsage, MissingHost, Numa,
+    NumaNode, NumaNodeUsage, NumaUsage, Problem, ProblemKind, System, Timestamp, Usage,
+};
+
+use super::*;
+use crate::client::HostReport;
+
+const WIDTH: u16 = 80;
+
+fn now() -> Timestamp {
+    "2026-11-22T20:00:00Z".parse().expect("a time")
+}
+
+fn set(names: &[&str]) -> FeatureSet {
+    FeatureSet::from_names(names.iter().copied()).expect("valid")
+}
+
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn standing(name: &str, freshness: Freshness, validated_at: Option<&str>) -> HostStanding {
+    let refused = || Problem {
+        kind: ProblemKind::Unreachable,
+        detail: format!("cannot connect to {name}:9440: Connection refused (os error 111)"),
+    };
+    let time = |text: &str| text.parse().expect("a time");
+    HostStanding {
+        name: name.to_owned(),
+        address: format!("{name}:9440"),
+        reported_name: name.to_owned(),
+        freshness,
+        fetched_at: validated_at.map(time),
+        validated_at: validated_at.map(time),
+        collected_at: validated_at.map(time),
+        problem: (freshness != Freshness::Fresh).then(refused),
+    }
+}
+
+fn answer() -> FlagsAnswer {
+    let common = "apic clflush cmov cpuid cx16 cx8 de fpu fxsr ht hypervisor lahf_lm lm mca mce mmx msr mtrr nopl nx pae";
+    let group = FlagsGroup {
+        arch: "x86_64".to_owned(),
+        vendor: None,
+        vendors: BTreeSet::from(["AuthenticAMD".to_owned(), "GenuineIntel".to_owned()]),
+        features: set(&common.split(' ').collect::<Vec<_>>()),
+        host_count: 3,
+        hosts: owned(&["kvm-01", "kvm-02", "kvm-03"]),
+        sole_blockers: BTreeMap::from([("kvm-03".to_owned(), set(&["aes", "avx", "avx2"]))]),
+        physical_address_bits: Some(40),
+        classes: vec![
+            HostClass { hosts: owned(&["kvm-01", "kvm-02"]), feature_count: 25 },
+            HostClass { hosts: owned(&["kvm-03"]), feature_count: 22 },
+        ],
+        absent: ["aes", "avx", "avx2", "avx512_vpopcntdq"]
+            .iter()
+            .map(|name| AbsentFeature { name: (*name).to_owned(), lacking_classes: vec![1] })
+            .chain([AbsentFeature { name: "svm".to_owned(), lacking_classes: vec![0] }])
+            .collect(),
+    };
+    FlagsAnswer {
+        layer: Layer::Host,
+        complete: false,
+        groups: vec![group],
+        host_count: 3,
+        fresh_host_count: 2,
+        hosts: vec![
+            standing("kvm-01", Freshness::Fresh, Some("2026-11-22T19:59:15Z")),
+            standing("kvm-02", Freshness::Stale, Some("2026-11-19T20:00:00Z")),
+            standing("kvm-03", Freshness::Fresh, Some("2026-11-22T14:00:00Z")),
+        ],
+        missing: vec![MissingHost {
+            name: "kvm-04".to_owned(),
+            problem: Problem { kind: ProblemKind::Timeout, detail: "no whole answer within 5 s".to_owned() },
+        }],
+    }
+}
+
+#[test]
+fn flags_as_a_table() {
+    assert_snapshot!(flags::table(&answer(), View::Common, now(), WIDTH));
+}
+
+#[test]
+fn flags_as_a_matrix() {
+    assert_snapshot!(flags::table(&answer(), View::Matrix, now(), WIDTH));
+}
+
+#[test]
+fn a_matrix_of_many_classes_is_cut_into_blocks() {
+    let mut answer = answer();
+    let group = &mut answer.groups[0];
+    group.classes =
+        (0..30).map(|i| HostClass { hosts: vec![format!("kvm-{i:02}")], feature_count: 22 }).collect();
+    assert_snapshot!(flags::table(&answer, View::Matrix, now(), MIN_WIDTH));
+}
+
+#[test]
+fn why_a_flag_is_absent() {
+    assert_snapshot!(flags::table(&answer(), View::Why("avx"), now(), WIDTH));
+}
+
+#[test]
+fn why_a_flag_nobody_has_is_absent() {
+    assert_snapshot!(flags::table(&answer(), View::Why("sse4_1"), now(), WIDTH));
+}
+
+#[test]
+fn flags_as_plain_lines() {
+    let group = &answer().groups[0];
+    assert_snapshot!(flags::plain(group, View::Why("avx")), @"kvm-03");
+    assert_eq!(flags::plain(group, View::Common).lines().count(), 21);
+}
+
+#[test]
+fn flags_as_json() {
+    assert_snapshot!(json(&flags::document(&answer(), View::Why("avx"))).expect("serializes"));
+}
+
+#[test]
+fn flags_as_yaml_are_the_same_document() {
+    let document = answer();
+    let document = flags::document(&document, View::Common);
+    let yaml: serde_json::Value =
+        serde_saphyr::from_str(&yaml(&document).expect("serializes")).expect("own YAML");
+    let json: serde_json::Value =
+        serde_json::from_str(&json(&document).expect("serializes")).expect("own JSON");
+    assert_eq!(yaml, json);
+}
+
+#[test]
+fn hosts_as_a_table() {
+    let summary = |standing: HostStanding| HostSummary {
+        labels: BTreeMap::new(),
+        maintenance: false,
+        arch: Some("x86_64".to_owned()),
+        cpu_vendor: Some("GenuineIntel".to_owned()),
+        cpu_model_name: Some("Intel(R) Xeon(R)".to_owned()),
+        socket_count: Some(2),
+        core_count: Some(64),
+        thread_count: Some(128),
+        numa_node_count: Some(2),
+        memory_total_bytes: Some(Bytes(1_081_604_603_904)),
+        host_flag_count: Some(131),
+        issue_count: 0,
+        standing,
+    };
+    let bare = |standing: HostStanding| HostSummary {
+        arch: None,
+        cpu_vendor: None,
+        cpu_model_name: None,
+        socket_count: None,
+        core_count: None,
+        thread_count: None,
+        numa_node_count: None,
+        memory_total_bytes: None,
+        host_flag_count: None,
+        ..summary(standing)
+    };
+    let hosts = [
+        summary(standing("kvm-01", Freshness::Fresh, Some("2026-11-22T19:59:15Z"))),
+        summary(standing("kvm-02", Freshness::Stale, Some("2026-11-19T20:00:00Z"))),
+        bare(standing("kvm-04", Freshness::Missing, None)),
+    ];
+    assert_snapshot!(hosts::list_table(&hosts, now(), WIDTH));
+    let refreshed: Vec<_> = hosts.iter().map(|host| (host.standing.clone(), "failed")).collect();
+    assert_snapshot!(hosts::refresh_table(&refreshed, WIDTH));
+}
+
+#[test]
+fn one_host_in_full() {
+    let gib = |n: u64| Bytes(n << 30);
+    let node = |id: u32, cpus: &str, distances: [(u32, u32); 2]| NumaNode {
+        id,
+        cpus: Some(cpus.parse().expect("a list")),
+        memory_total_bytes: Some(gib(128)),
+        hugepages: vec![HugepagePool { size_bytes: gib(1), total: Some(16) }],
+        distances: BTreeMap::from(distances),
+    };
+    let report = HostReport {
+        standing: standing("kvm-01", Freshness::Fresh, Some("2026-11-22T19:59:15Z")),
+        inventory: Inventory {
+            collected_at: Some(now()),
+            system: Some(System {
+                arch: Some("x86_64".to_owned()),
+                kernel_release: Some("6.1.0-50-amd64".to_owned()),
+                ..System::default()
+            }),
+            cpu: Some(Cpu {
+                vendor: Some("GenuineIntel".to_owned()),
+                family: Some(6),
+                model: Some(85),
+                stepping: Some(4),
+                online: Some("0-4,6-7".parse().expect("a list")),
+                offline: Some("5".parse().expect("a list")),
+                host_flags: Some(set(&["fpu", "sse"])),
+                ..Cpu::default()
+            }),
+            numa: Some(Numa {
+                nodes: vec![node(0, "0-4,6-7", [(0, 10), (1, 17)]), node(1, "", [(0, 17), (1, 10)])],
+            }),
+            memory: Some(Memory { total_bytes: Some(gib(256)), hugepages: Vec::new() }),
+            ..Inventory::default()
+        },
+        usage: Some(Usage {
+            memory: Some(MemoryUsage { available_bytes: Some(gib(100)), ..MemoryUsage::default() }),
+            numa: Some(NumaUsage {
+                nodes: vec![NumaNodeUsage { id: 1, memory_free_bytes: Some(gib(60)), hugepages: Vec::new() }],
+            }),
+            ..Usage::default()
+        }),
+        issues: vec![Issue::new(
+            "cpu.isolated",
+            "/sys/devices/system/cpu/isolated",
+            IssueKind::Denied,
+            "Permission denied",
+        )],
+    };
+    assert_snapshot!(hosts::show_table(&report, now(), WIDTH));
+}
+
+#[test]
+fn ages_are_short() {
+    let ago = |seconds: u64| age(Some(now().saturating_sub(Duration::from_secs(seconds))), now());
+    let ages = [0, 119, 120, 7199, 7200, 172_799, 172_800, 8_640_000].map(ago);
+    assert_eq!(ages, ["0s", "119s", "2m", "119m", "2h", "47h", "2d", "100d"]);
+    assert_eq!(age(None, now()), "-");
+    assert_eq!(age(Some(now().saturating_add(Duration::from_secs(60))), now()), "0s");
+}

@@ -1,0 +1,90 @@
+//! The machine and its kernel.
+
+use vmuster_proto::model::{Issue, IssueKind, System};
+
+use super::{own_process, reading::Reading};
+use crate::{host_root::HostRoot, parse::libvirt_arch, recorded::HostFacts};
+
+const DMI: &str = "/sys/class/dmi/id";
+
+/// libvirt's recorded answers that name an architecture, the host's own first.
+const LIBVIRT_ANSWERS: [&str; 3] =
+    ["libvirt/capabilities.xml", "libvirt/domcapabilities.xml", "libvirt/host-model-expanded.xml"];
+
+/// This machine.
+pub(crate) fn live(root: &HostRoot) -> (Option<System>, Vec<Issue>) {
+    let mut reading = Reading::new(root);
+    // One call; the same from /proc/sys/kernel costs a tenth of a millisecond for each name.
+    let uname = rustix::system::uname();
+    let text =
+        |text: &std::ffi::CStr| Some(text.to_string_lossy().into_owned()).filter(|text| !text.is_empty());
+    let (vendor, product) = dmi(&mut reading);
+    let (booted_at, boot_issues) = own_process::booted_at();
+    boot_issues.into_iter().for_each(|issue| reading.issue(issue));
+    let system = System {
+        arch: text(uname.machine()),
+        kernel_release: text(uname.release()),
+        boot_id: boot_id(&mut reading),
+        hostname: text(uname.nodename()),
+        vendor,
+        product,
+        booted_at,
+    };
+    (Some(system), reading.finish())
+}
+
+/// A recorded host. `cpuinfo_arch`: the architecture whose form its cpuinfo has; `is_x86`: it has CPUID leaves.
+pub(crate) fn recorded(
+    root: &HostRoot,
+    facts: &HostFacts,
+    cpuinfo_arch: Option<&str>,
+    is_x86: bool,
+) -> (Option<System>, Vec<Issue>) {
+    let mut reading = Reading::new(root);
+    let arch = facts
+        .arch
+        .clone()
+        .or_else(|| cpuinfo_arch.map(str::to_owned))
+        .or_else(|| libvirt_arch(&mut reading))
+        .or_else(|| is_x86.then(|| "x86_64".to_owned()));
+    if arch.is_none() {
+        let detail = "neither host.json, the form of cpuinfo, libvirt's answers nor CPUID tells it";
+        reading.issue(Issue::new("system.arch", "host.json", IssueKind::Missing, detail));
+    }
+    let mut own_or = |own: Option<&String>, field: &str, path: &str| match own {
+        Some(own) => Some(own.clone()),
+        None => reading.text(field, path),
+    };
+    let kernel_release =
+        own_or(facts.kernel_release.as_ref(), "system.kernel_release", "/proc/sys/kernel/osrelease");
+    let hostname = own_or(None, "system.hostname", "/proc/sys/kernel/hostname");
+    let boot_id = boot_id(&mut reading);
+    let (vendor, product) = dmi(&mut reading);
+    let system = System { arch, kernel_release, boot_id, hostname, vendor, product, booted_at: None };
+    ((system != System::default()).then_some(system), reading.finish())
+}
+
+fn boot_id(reading: &mut Reading<'_>) -> Option<String> {
+    reading.text("system.boot_id", "/proc/sys/kernel/random/boot_id").filter(|id| !id.is_empty())
+}
+
+/// Maker and product. Machines that boot by device tree, s390x and most containers have no DMI.
+fn dmi(reading: &mut Reading<'_>) -> (Option<String>, Option<String>) {
+    let mut field = |section: &str, path: &str| {
+        if !reading.root.exists(DMI) {
+            reading.issue(Issue::new(section, path, IssueKind::Unsupported, "this machine has no DMI"));
+            return None;
+        }
+        // Empty where the firmware says nothing.
+        reading.text(section, path).filter(|text| !text.is_empty())
+    };
+    let vendor = field("system.vendor", "/sys/class/dmi/id/sys_vendor");
+    (vendor, field("system.product", "/sys/class/dmi/id/product_name"))
+}
+
+fn libvirt_arch(reading: &mut Reading<'_>) -> Option<String> {
+    LIBVIRT_ANSWERS.iter().find_map(|path| {
+        let xml = reading.text_if_there("system.arch", path)?;
+        libvirt_arch::parse(&xml).map(str::to_owned)
+    })
+}

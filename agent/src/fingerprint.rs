@@ -1,0 +1,94 @@
+//! What tells one state of a host from another.
+//!
+//! Knows the digest of an inventory, and the few small files that change when the inventory may have. Must not know how
+//! an inventory is collected.
+
+use sha2::{Digest, Sha256};
+use vmuster_proto::model::{Bytes, Inventory};
+
+use crate::{host_root::HostRoot, parse::meminfo::Meminfo};
+
+/// Half of SHA-256: two states of one host never meet by chance, and nobody gains by making them.
+const DIGEST_BYTES: usize = 16;
+
+/// A digest, in hexadecimal, of what an inventory says without what drifts.
+///
+/// # Errors
+/// The inventory cannot be written as JSON.
+pub fn fingerprint(inventory: &Inventory) -> Result<String, serde_json::Error> {
+    let json = serde_json::to_vec(&inventory.without_drift())?;
+    Ok(Sha256::digest(json).iter().take(DIGEST_BYTES).map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// What an inventory depends on and a usage request can afford to read. None: the host does not have it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CheapInputs {
+    boot_id: Option<String>,
+    kernel_release: Option<String>,
+    hostname: Option<String>,
+    online_cpus: Option<String>,
+    online_nodes: Option<String>,
+    microcode: Option<String>,
+    memory_total: Option<Bytes>,
+    hugepages: Option<(Option<Bytes>, Option<u64>)>,
+    agent_version: &'static str,
+}
+
+impl CheapInputs {
+    /// Reads them. `live`: also from uname, which is this machine's. `meminfo`: as the caller has just read it.
+    #[must_use]
+    pub fn read(root: &HostRoot, live: bool, meminfo: Option<&Meminfo>) -> Self {
+        let text =
+            |path: &str| root.read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
+        let uname = live.then(rustix::system::uname);
+        let (kernel_release, hostname) = match &uname {
+            Some(uname) => (
+                Some(uname.release().to_string_lossy().into_owned()),
+                Some(uname.nodename().to_string_lossy().into_owned()),
+            ),
+            None => (text("/proc/sys/kernel/osrelease"), text("/proc/sys/kernel/hostname")),
+        };
+        Self {
+            boot_id: text("/proc/sys/kernel/random/boot_id"),
+            kernel_release,
+            hostname,
+            online_cpus: text("/sys/devices/system/cpu/online"),
+            online_nodes: text("/sys/devices/system/node/online"),
+            // x86 only; a late load changes it without a reboot.
+            microcode: text("/sys/devices/system/cpu/cpu0/microcode/version"),
+            memory_total: meminfo.and_then(|info| info.total),
+            // A pool that was resized shows in one of the two.
+            hugepages: meminfo.map(|info| (info.hugetlb, info.hugepages_total)),
+            agent_version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+
+    /// What differs, for a human; empty if the inventory still holds as far as these tell.
+    #[must_use]
+    pub fn differing(&self, other: &Self) -> Vec<&'static str> {
+        // Every field has to be here.
+        let Self {
+            boot_id,
+            kernel_release,
+            hostname,
+            online_cpus,
+            online_nodes,
+            microcode,
+            memory_total,
+            hugepages,
+            agent_version,
+        } = self;
+        let compared = [
+            ("boot id", *boot_id != other.boot_id),
+            ("kernel release", *kernel_release != other.kernel_release),
+            ("hostname", *hostname != other.hostname),
+            ("online CPUs", *online_cpus != other.online_cpus),
+            ("online nodes", *online_nodes != other.online_nodes),
+            ("microcode", *microcode != other.microcode),
+            ("memory size", *memory_total != other.memory_total),
+            ("huge page pools", *hugepages != other.hugepages),
+            ("agent version", *agent_version != other.agent_version),
+        ];
+        compared.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+    }
+}

@@ -1,0 +1,16 @@
+//! One host, read-only.
+//!
+//! Knows how one machine's files and CPU are read, parsed and put together. Must not know other hosts, or change anything.
+
+mod collect;
+pub mod collector_thread;
+pub mod config;
+pub mod fingerprint;
+pub mod host_root;
+pub mod parse;
+pub mod recorded;
+pub mod server;
+pub mod service;
+pub mod snapshot;
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,111 @@
+//! `vmuster-agent`: reads this host and serves what it found.
+
+use std::{io::Write as _, path::PathBuf, process::ExitCode, sync::Arc};
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand, ValueEnum};
+use vmuster_agent::{
+    config::{Config, DEFAULT_CONFIG_PATH},
+    server::Agent,
+    snapshot::{Collector, HostSource},
+};
+use vmuster_proto::{
+    clock::SystemClock,
+    daemon::{EXIT_CONFIGURATION, EXIT_FAILURE, fail, init_logging, read_config, shutdown_signal},
+    transport::ListenAddress,
+};
+
+/// Reads one hypervisor's CPU, NUMA and memory facts and serves them. Never changes the host.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Configuration file [default: /etc/vmuster/agent.toml if it exists]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Read a recorded host instead of this machine
+    #[arg(long, global = true, value_name = "DIR")]
+    recorded: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Answer coordinators until told to stop
+    Serve {
+        /// Listen here instead of where the configuration says (unix:/path or IP:PORT)
+        #[arg(long, value_name = "ADDR", value_delimiter = ',')]
+        listen: Vec<ListenAddress>,
+    },
+    /// Print a snapshot of this host: inventory, usage, and what is missing
+    Collect {
+        /// How to print it
+        #[arg(short, long, value_enum, default_value = "json")]
+        output: Output,
+    },
+    /// Read the configuration, say what is wrong, do nothing
+    CheckConfig,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Output {
+    Json,
+    Yaml,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    init_logging();
+    let config: Config = match read_config(arguments.config, DEFAULT_CONFIG_PATH) {
+        Ok(config) => config,
+        Err(error) => return fail(&error.into(), EXIT_CONFIGURATION),
+    };
+    let source = match &arguments.recorded {
+        Some(directory) => HostSource::recorded(directory),
+        None => HostSource::live(),
+    };
+    let source = match source {
+        Ok(source) => source,
+        Err(error) => return fail(&error.into(), EXIT_CONFIGURATION),
+    };
+    let collector = Collector::new(source, config.name.clone(), Arc::new(SystemClock));
+    match arguments.command {
+        Command::CheckConfig => {
+            tracing::info!("the configuration is good");
+            ExitCode::SUCCESS
+        }
+        Command::Collect { output } => match collect(collector, output) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error, EXIT_FAILURE),
+        },
+        Command::Serve { listen } => {
+            let listen = if listen.is_empty() { config.listen.clone() } else { listen };
+            run(&Config { listen, ..config }, collector)
+        }
+    }
+}
+
+/// Printing a snapshot is success, whatever is missing from it: the issues in it say so.
+fn collect(mut collector: Collector, output: Output) -> anyhow::Result<()> {
+    let snapshot = collector.snapshot();
+    let text = match output {
+        Output::Json => serde_json::to_string_pretty(&snapshot)? + "\n",
+        Output::Yaml => serde_saphyr::to_string(&snapshot)?,
+    };
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("cannot write the snapshot")
+}
+
+/// One thread serves: answers are small and a collection has a thread of its own, so more would only cost memory.
+#[tokio::main(flavor = "current_thread")]
+async fn run(config: &Config, collector: Collector) -> ExitCode {
+    let agent = match Agent::start(config, collector).await {
+        Ok(agent) => agent,
+        Err(error) => return fail(&error.into(), EXIT_CONFIGURATION),
+    };
+    let served = async { Ok(agent.run(shutdown_signal()?).await?) };
+    match served.await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, EXIT_FAILURE),
+    }
+}

@@ -1,0 +1,11 @@
+//! Text of host files to types.
+//!
+//! Knows formats. Must not know where a text comes from: no paths, no files, no machine. Every error names its line.
+
+pub mod cpuid_dump;
+pub mod cpuinfo;
+mod cpuinfo_identity;
+pub mod distance;
+pub mod libvirt_arch;
+pub mod meminfo;
+mod riscv_isa;

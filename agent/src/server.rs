@@ -1,0 +1,88 @@
+//! An agent as a server: sockets, shutdown.
+
+use std::{future::Future, io, sync::Arc};
+
+use vmuster_proto::{
+    pb::agent_service_server::{AgentServiceServer, SERVICE_NAME},
+    transport::{
+        AGENT_REPLY_MAX_BYTES, Limits, ListenAddress, ListenError, Listener, REQUEST_MAX_BYTES, RolePolicy,
+        ServeError, UnknownGroup, bind, group_id, serve, standard_routes,
+    },
+};
+
+use crate::{
+    collector_thread::CollectorThread,
+    config::Config,
+    service::{AgentApi, CallCounters},
+    snapshot::Collector,
+};
+
+/// Why an agent cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The configured group does not exist.
+    #[error(transparent)]
+    Group(#[from] UnknownGroup),
+    /// Cannot listen.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// No thread to collect on.
+    #[error("cannot start the collector's thread")]
+    Thread(#[source] io::Error),
+    /// The server failed.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+/// An agent that listens and can be run.
+#[derive(Debug)]
+pub struct Agent {
+    api: AgentApi,
+    listeners: Vec<Listener>,
+}
+
+impl Agent {
+    /// Binds the sockets and starts the collector's thread.
+    ///
+    /// # Errors
+    /// See [`ServerError`].
+    pub async fn start(config: &Config, collector: Collector) -> Result<Self, ServerError> {
+        let group = config.socket_group.as_deref().map(group_id).transpose()?;
+        let mut listeners = Vec::new();
+        for address in &config.listen {
+            let listener = bind(address, config.insecure, group).await?;
+            tracing::info!(name = collector.name(), address = %listener.address(), "listening");
+            listeners.push(listener);
+        }
+        let thread =
+            CollectorThread::start(collector, config.collect_deadline).map_err(ServerError::Thread)?;
+        Ok(Self { api: AgentApi::new(thread), listeners })
+    }
+
+    /// Where it listens, with the ports the kernel chose.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<ListenAddress> {
+        self.listeners.iter().map(|listener| listener.address().clone()).collect()
+    }
+
+    /// Calls answered so far.
+    #[must_use]
+    pub fn calls(&self) -> Arc<CallCounters> {
+        self.api.calls()
+    }
+
+    /// Answers until `shutdown` resolves.
+    ///
+    /// # Errors
+    /// The server failed.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServerError> {
+        let service = AgentServiceServer::new(self.api)
+            .max_decoding_message_size(REQUEST_MAX_BYTES)
+            .max_encoding_message_size(AGENT_REPLY_MAX_BYTES);
+        let mut routes = standard_routes(SERVICE_NAME).await?;
+        routes.add_service(service);
+        // An agent changes nothing, so there is no role above reader to give.
+        let policy = RolePolicy::default();
+        Ok(serve(routes.routes(), self.listeners, &policy, Limits::AGENT, shutdown).await?)
+    }
+}

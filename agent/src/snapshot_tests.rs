@@ -1,0 +1,376 @@
+//! Whole hosts, built file by file, and what is made of them.
+
+use std::{path::PathBuf, time::Duration};
+
+use vmuster_proto::{clock::Clock, clock::SystemClock, model::Timestamp};
+
+use super::*;
+use crate::testing::RecordedTree;
+
+fn collector(tree: &RecordedTree) -> Collector {
+    let source = HostSource::recorded(tree.path()).expect("a directory");
+    Collector::new(source, None, Arc::new(SystemClock))
+}
+
+fn snapshot(tree: &RecordedTree) -> Snapshot {
+    collector(tree).snapshot()
+}
+
+/// A snapshot of the tree where reading these is refused, as to an unprivileged agent.
+fn snapshot_denied(tree: &RecordedTree, paths: &[&str]) -> Snapshot {
+    let host = RecordedHost::open(tree.path()).expect("a directory");
+    let root = host.root.denying(paths);
+    Collector::new(HostSource::Recorded(RecordedHost { root, ..host }), None, Arc::new(SystemClock))
+        .snapshot()
+}
+
+fn fingerprint_of(tree: &RecordedTree) -> String {
+    collector(tree).collect_inventory().inventory.fingerprint.clone()
+}
+
+/// "section kind" of each issue.
+fn told(snapshot: &Snapshot) -> Vec<String> {
+    let kind = |issue: &Issue| format!("{:?}", issue.kind).to_lowercase();
+    snapshot.issues.iter().map(|issue| format!("{} {}", issue.section, kind(issue))).collect()
+}
+
+#[test]
+fn a_whole_host() {
+    let mut snapshot = snapshot(&RecordedTree::whole_host());
+    // These change with each release.
+    snapshot.inventory.agent_version = "VERSION".to_owned();
+    snapshot.inventory.fingerprint = "FINGERPRINT".to_owned();
+    insta::assert_snapshot!(serde_json::to_string_pretty(&snapshot).expect("JSON"));
+}
+
+#[test]
+fn an_empty_directory_has_reasons_only() {
+    let snapshot = snapshot(&RecordedTree::new());
+    let Inventory { system, cpu, numa, memory, .. } = &snapshot.inventory;
+    assert_eq!((system, cpu, numa, memory), (&None, &None, &None, &None));
+    for section in ["system.arch", "cpu", "cpu.online", "numa", "memory", "usage.memory", "usage.numa"] {
+        assert!(
+            snapshot.issues.iter().any(|issue| issue.section == section),
+            "{section}: {:?}",
+            snapshot.issues
+        );
+    }
+}
+
+#[test]
+fn a_refused_file_costs_its_fields() {
+    let tree = RecordedTree::whole_host();
+    let snapshot =
+        snapshot_denied(&tree, &["/proc/cpuinfo", "/proc/meminfo", "/sys/devices/system/node/node1/meminfo"]);
+    assert_eq!(
+        told(&snapshot),
+        [
+            "cpu denied",
+            "memory denied",
+            "numa.nodes[1].memory_total_bytes denied",
+            "usage.memory denied",
+            "usage.numa.nodes[1].memory_free_bytes denied"
+        ]
+    );
+    let inventory = &snapshot.inventory;
+    let cpu = inventory.cpu.as_ref().expect("a cpu section");
+    assert_eq!((cpu.host_flags.as_ref(), cpu.microcode.as_ref(), cpu.core_count), (None, None, Some(2)));
+    assert_eq!(cpu.model, Some(85), "CPUID tells it too");
+    assert_eq!(inventory.memory.as_ref().expect("huge pages").total_bytes, None);
+    let nodes = &inventory.numa.as_ref().expect("nodes").nodes;
+    let totals: Vec<_> = nodes.iter().map(|node| node.memory_total_bytes.map(|bytes| bytes.0)).collect();
+    assert_eq!(totals, [Some(2000 << 10), None]);
+}
+
+#[test]
+fn a_refused_directory_is_not_an_absent_one() {
+    let snapshot = snapshot_denied(&RecordedTree::whole_host(), &["/sys/devices/system/node"]);
+    assert_eq!(told(&snapshot), ["numa denied", "usage.numa denied"]);
+    assert_eq!(snapshot.inventory.numa, None);
+}
+
+#[test]
+fn flags_on_some_cpus_only() {
+    let cpuinfo: String =
+        [(0, "fpu sse lm avx512f"), (1, "fpu sse lm"), (2, "fpu lm avx512f"), (3, "fpu lm avx512f")]
+            .map(|(id, flags)| RecordedTree::processor(id, flags))
+            .concat();
+    let tree = RecordedTree::whole_host().file("/proc/cpuinfo", &cpuinfo);
+    let cpu = snapshot(&tree).inventory.cpu.expect("a cpu section");
+    assert_eq!(cpu.host_flags.expect("flags").names(), ["fpu", "lm"]);
+    let rare: Vec<String> =
+        cpu.host_flags_not_on_all.iter().map(|(flag, cpus)| format!("{flag} {cpus}")).collect();
+    assert_eq!(rare, ["avx512f 0,2-3", "sse 0-1"]);
+    // An offline CPU's flags do not count.
+    let tree = tree.file("/sys/devices/system/cpu/online", "0,2-3\n");
+    let cpu = snapshot(&tree).inventory.cpu.expect("a cpu section");
+    assert_eq!(cpu.host_flags.expect("flags").names(), ["avx512f", "fpu", "lm"]);
+    assert_eq!((cpu.offline, cpu.thread_count, cpu.core_count), ("1".parse().ok(), Some(3), Some(2)));
+}
+
+#[test]
+fn an_online_cpu_without_flags_is_told() {
+    let cpuinfo: String = (0..3).map(|id| RecordedTree::processor(id, "fpu lm")).collect();
+    let snapshot = snapshot(&RecordedTree::whole_host().file("/proc/cpuinfo", &cpuinfo));
+    assert_eq!(told(&snapshot), ["cpu.host_flags missing"]);
+    assert!(snapshot.issues.iter().all(|issue| issue.detail.contains("CPUs 3 ")), "{:?}", snapshot.issues);
+}
+
+#[test]
+fn a_cpu_that_vanishes_is_told_once() {
+    let tree = RecordedTree::whole_host()
+        .without("/sys/devices/system/cpu/cpu2")
+        .without("/sys/devices/system/cpu/cpu3");
+    let root = tree.root();
+    for origin in [Origin::Live, Origin::Recorded] {
+        let CpuReading { cpu, issues, .. } = collect::cpu::collect(&root, None, origin);
+        let cpu = cpu.expect("a cpu section");
+        assert_eq!((cpu.thread_count, cpu.core_count, cpu.topology.len()), (Some(4), None, 4));
+        let told: Vec<_> = issues.iter().map(|issue| (issue.section.as_str(), issue.kind)).collect();
+        assert_eq!(told, [("cpu.topology", IssueKind::Missing)], "{issues:?}");
+        assert!(issues.iter().all(|issue| issue.detail.ends_with("; and 1 more like it")), "{issues:?}");
+    }
+}
+
+#[test]
+fn garbage_is_malformed() {
+    let tree = RecordedTree::whole_host()
+        .file("/proc/meminfo", "MemTotal: lots\n")
+        .file("/proc/cpuinfo", "processor : 0\nprocessor : 0\n")
+        .file("/sys/devices/system/cpu/online", "0-x\n")
+        .file("/sys/devices/system/cpu/cpu0/topology/core_id", "zero\n")
+        .file("/sys/devices/system/node/node0/distance", "10\n")
+        .file("/sys/devices/system/node/node1/cpulist", "1-\n")
+        .file("/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "many\n")
+        .file("/host.json", "{");
+    let snapshot = snapshot(&tree);
+    assert_eq!(
+        told(&snapshot),
+        [
+            "cpu malformed",
+            "cpu.online malformed",
+            "cpu.topology malformed",
+            "memory malformed",
+            "memory.hugepages malformed",
+            "numa.nodes[0].distances malformed",
+            "numa.nodes[1].cpus malformed",
+            "system malformed",
+            "system.kernel_release missing",
+            "usage.memory malformed"
+        ]
+    );
+    let cpu = snapshot.inventory.cpu.expect("a cpu section");
+    assert_eq!(cpu.online, "0-3".parse().ok(), "from each cpuN");
+    assert_eq!(
+        snapshot.inventory.system.and_then(|system| system.arch).as_deref(),
+        Some("x86_64"),
+        "from CPUID"
+    );
+}
+
+/// Every file below a directory.
+fn files(root: &HostRoot, directory: &str) -> Vec<String> {
+    let names = root.read_dir(directory).expect("a directory");
+    let paths = names.into_iter().map(|name| format!("{}/{name}", directory.trim_end_matches('/')));
+    paths.flat_map(|path| if root.read(&path).is_ok() { vec![path] } else { files(root, &path) }).collect()
+}
+
+#[test]
+fn any_one_file_torn_costs_no_more_than_its_fields() {
+    let whole = snapshot(&RecordedTree::whole_host());
+    let mut tree = RecordedTree::whole_host();
+    let root = tree.root();
+    for path in files(&root, "/") {
+        let text = String::from_utf8(root.read(&path).expect("a file")).expect("text");
+        for torn in ["", &text[..text.len() / 2], "\u{0}\u{fffd}\n\n:=,-", &text.repeat(2)] {
+            tree = tree.file(&path, torn);
+            let got = snapshot(&tree);
+            let json = serde_json::to_string(&got).expect("JSON");
+            assert_eq!(serde_json::from_str::<Snapshot>(&json).expect("a snapshot"), got, "{path} {torn:?}");
+            let sections =
+                [got.inventory.cpu.is_some(), got.inventory.numa.is_some(), got.inventory.memory.is_some()];
+            assert_eq!(sections, [true; 3], "{path} {torn:?}");
+        }
+        tree = tree.file(&path, &text);
+    }
+    assert_eq!(snapshot(&tree), whole);
+}
+
+#[test]
+fn old_kernels_have_masks_and_no_lists() {
+    let mut tree = RecordedTree::whole_host()
+        .without("/sys/devices/system/cpu/online")
+        .without("/sys/devices/system/cpu/present")
+        .without("/sys/devices/system/cpu/isolated")
+        .without("/sys/devices/system/node/online")
+        .file("/sys/devices/system/cpu/cpu1/online", "1\n")
+        .file("/sys/devices/system/cpu/cpu3/online", "0\n");
+    for (node, mask) in [(0, "3"), (1, "c")] {
+        let directory = format!("/sys/devices/system/node/node{node}");
+        tree = tree
+            .without(&format!("{directory}/cpulist"))
+            .file(&format!("{directory}/cpumap"), &format!("0000000{mask}\n"));
+    }
+    for (cpu, mask) in [(0, "3"), (1, "3"), (2, "c"), (3, "c")] {
+        let directory = format!("/sys/devices/system/cpu/cpu{cpu}/topology");
+        tree = tree
+            .without(&format!("{directory}/core_cpus_list"))
+            .file(&format!("{directory}/thread_siblings"), mask);
+    }
+    let snapshot = snapshot(&tree);
+    assert_eq!(told(&snapshot), ["cpu.present missing"]);
+    let cpu = snapshot.inventory.cpu.expect("a cpu section");
+    assert_eq!((cpu.online, cpu.offline), ("0-2".parse().ok(), "3".parse().ok()));
+    assert_eq!((cpu.core_count, cpu.threads_per_core, cpu.socket_count), (Some(2), Some(2), Some(2)));
+    let nodes = snapshot.inventory.numa.expect("nodes").nodes;
+    assert_eq!(
+        nodes.iter().map(|node| node.cpus.clone()).collect::<Vec<_>>(),
+        ["0-1".parse().ok(), "2".parse().ok()]
+    );
+    assert_eq!(nodes.first().map(|node| node.distances.clone()), Some([(0, 10), (1, 21)].into()));
+}
+
+#[test]
+fn sockets_without_numbers_are_told_apart_by_masks() {
+    let mut tree = RecordedTree::whole_host();
+    for cpu in 0..4 {
+        let directory = format!("/sys/devices/system/cpu/cpu{cpu}/topology");
+        tree = tree.file(&format!("{directory}/physical_package_id"), "-1\n");
+    }
+    let cpu = snapshot(&tree).inventory.cpu.expect("a cpu section");
+    assert_eq!((cpu.socket_count, cpu.core_count), (None, Some(2)), "no masks either");
+    for (cpu, list) in [(0, "0-1"), (1, "0-1"), (2, "2-3"), (3, "2-3")] {
+        tree = tree.file(&format!("/sys/devices/system/cpu/cpu{cpu}/topology/core_siblings_list"), list);
+    }
+    let snapshot = snapshot(&tree);
+    let cpu = snapshot.inventory.cpu.as_ref().expect("a cpu section");
+    assert_eq!((cpu.socket_count, told(&snapshot)), (Some(2), vec![]));
+    assert!(cpu.topology.iter().all(|place| place.socket.is_none()));
+}
+
+#[test]
+fn nodes_that_share_cpus_leave_them_without_node() {
+    let snapshot =
+        snapshot(&RecordedTree::whole_host().file("/sys/devices/system/node/node1/cpulist", "1-3\n"));
+    assert_eq!(told(&snapshot), ["numa malformed"]);
+    let cpu = snapshot.inventory.cpu.expect("a cpu section");
+    assert_eq!(
+        cpu.topology.iter().map(|place| place.node).collect::<Vec<_>>(),
+        [Some(0), None, Some(1), Some(1)]
+    );
+}
+
+#[test]
+fn arch_without_host_json() {
+    let arch = |tree: RecordedTree| snapshot(&tree).inventory.system.and_then(|system| system.arch);
+    let bare = || RecordedTree::new().file("/proc/sys/kernel/osrelease", "6.1");
+    assert_eq!(arch(RecordedTree::whole_host().without("/host.json")).as_deref(), Some("x86_64"));
+    let arm = "processor : 0\nFeatures : fp\nCPU architecture: 8\n";
+    assert_eq!(arch(bare().file("/proc/cpuinfo", arm)).as_deref(), Some("aarch64"));
+    let xml = "<domainCapabilities><arch>ppc64le</arch></domainCapabilities>";
+    assert_eq!(arch(bare().file("/libvirt/domcapabilities.xml", xml)).as_deref(), Some("ppc64le"));
+    assert_eq!(arch(bare()), None);
+}
+
+#[test]
+fn goes_by_the_first_name_there_is() {
+    let tree = RecordedTree::whole_host();
+    let name = |configured: Option<&str>| {
+        let source = HostSource::recorded(tree.path()).expect("a directory");
+        Collector::new(source, configured.map(str::to_owned), Arc::new(SystemClock)).name()
+    };
+    assert_eq!(name(Some("given")), "given");
+    assert_eq!(name(None), "twin");
+    let nameless = RecordedTree::new().file("/here/proc/cpuinfo", "");
+    let source = HostSource::recorded(&nameless.path().join("here")).expect("a directory");
+    assert_eq!(Collector::new(source, None, Arc::new(SystemClock)).name(), "here");
+}
+
+#[test]
+fn fingerprints_differ_by_facts_only() {
+    let tree = RecordedTree::whole_host();
+    let first = fingerprint_of(&tree);
+    assert_eq!((first.len(), fingerprint_of(&tree)), (32, first.clone()));
+    let json =
+        r#"{"name":"twin","arch":"x86_64","kernel_release":"6.1.0","captured_at":"2027-01-02T03:04:05Z"}"#;
+    let tree = tree.file("/host.json", json);
+    assert_eq!(fingerprint_of(&tree), first, "another time of capture is no other fact");
+    let mut inventory = Inventory::clone(&collector(&tree).collect_inventory().inventory);
+    if let Some(system) = &mut inventory.system {
+        system.booted_at = Some(Timestamp::EPOCH.saturating_add(Duration::from_secs(1)));
+    }
+    assert_eq!(fingerprint(&inventory).ok(), Some(first.clone()));
+    let cpuinfo: String = (0..4).map(|id| RecordedTree::processor(id, "fpu vme sse lm avx")).collect();
+    assert_ne!(fingerprint_of(&tree.file("/proc/cpuinfo", &cpuinfo)), first);
+}
+
+#[test]
+fn usage_tells_whether_the_inventory_holds() {
+    let tree = RecordedTree::whole_host();
+    let mut collector = collector(&tree);
+    assert!(matches!(collector.collect_usage().standing, InventoryStanding::Changed(_)));
+    let fingerprint = collector.collect_inventory().inventory.fingerprint.clone();
+    assert_eq!(collector.collect_usage().standing, InventoryStanding::Holds(fingerprint.clone()));
+    // Memory that is used is no change.
+    let tree = tree
+        .file("/proc/meminfo", "MemTotal: 4096 kB\nMemFree: 1 kB\nHugePages_Total: 3\nHugetlb: 6144 kB\n");
+    assert_eq!(collector.collect_usage().standing, InventoryStanding::Holds(fingerprint));
+    let tree = tree
+        .file("/proc/meminfo", "MemTotal: 4096 kB\nMemFree: 1 kB\nHugePages_Total: 4\nHugetlb: 8192 kB\n")
+        .file("/proc/sys/kernel/random/boot_id", "another\n")
+        .file("/sys/devices/system/cpu/online", "0-2\n");
+    let changed = InventoryStanding::Changed(vec!["boot id", "online CPUs", "huge page pools"]);
+    assert_eq!(collector.collect_usage().standing, changed);
+    assert_ne!(
+        collector.collect_inventory().inventory.cpu.as_ref().and_then(|cpu| cpu.thread_count),
+        Some(4)
+    );
+    assert!(matches!(collector.collect_usage().standing, InventoryStanding::Holds(_)));
+    drop(tree);
+}
+
+#[derive(Debug)]
+struct StoppedClock;
+
+impl Clock for StoppedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::EPOCH
+    }
+}
+
+#[test]
+fn this_machine() {
+    let mut collector = Collector::new(HostSource::live().expect("a root"), None, Arc::new(StoppedClock));
+    let snapshot = collector.snapshot();
+    let inventory = &snapshot.inventory;
+    assert_eq!(snapshot.name, collector.name());
+    assert!(!snapshot.name.is_empty() && inventory.arch().is_some());
+    assert_eq!(inventory.collected_at, Some(Timestamp::EPOCH));
+    let cpu = inventory.cpu.as_ref().expect("a cpu section");
+    assert!(cpu.online.as_ref().is_some_and(|online| Some(online.len()) == cpu.thread_count), "{cpu:?}");
+    if cfg!(target_arch = "x86_64") {
+        assert!(cpu.host_flags.as_ref().is_some_and(|flags| flags.contains("fpu")), "{:?}", snapshot.issues);
+        assert!(cpu.cpuid_features.is_some() && cpu.vendor.is_some());
+    }
+    assert!(inventory.memory.as_ref().is_some_and(|memory| memory.total_bytes.is_some()));
+    assert!(snapshot.usage.is_some_and(|usage| usage.agent.is_some() && usage.memory.is_some()));
+    assert_eq!(collector.collect_inventory().inventory.fingerprint, snapshot.inventory.fingerprint);
+}
+
+#[test]
+fn a_captured_host() {
+    let hosts = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/hosts");
+    let source = HostSource::recorded(&hosts.join("skylake-smt")).expect("a captured host");
+    let snapshot = Collector::new(source, None, Arc::new(SystemClock)).snapshot();
+    assert_eq!(snapshot.name, "skylake-smt");
+    let cpu = snapshot.inventory.cpu.expect("a cpu section");
+    assert_eq!((cpu.online, cpu.offline), ("0-4,6-12,14-15".parse().ok(), "5,13".parse().ok()));
+    let counts = (cpu.socket_count, cpu.core_count, cpu.thread_count, cpu.threads_per_core);
+    assert_eq!(counts, (Some(2), Some(8), Some(14), Some(2)));
+    assert_eq!(cpu.host_flags.map(|flags| flags.len()), Some(64));
+    let nodes = snapshot.inventory.numa.expect("nodes").nodes;
+    assert_eq!(
+        nodes.iter().map(|node| node.cpus.clone()).collect::<Vec<_>>(),
+        ["0-4,6-7", "8-12,14-15", ""].map(|cpus| cpus.parse().ok())
+    );
+}
