@@ -21,8 +21,9 @@ pub(crate) struct Arguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Where to ask")]
 pub(crate) struct Source {
-    /// A coordinator: unix:/path or HOST:PORT [default: the configured one, else unix:/run/vmuster/coordinator.sock]
-    #[arg(long, global = true, value_name = "ADDR", env = "VMUSTER_COORDINATOR")]
+    /// A coordinator: unix:/path or HOST:PORT [default: VMUSTER_COORDINATOR, else the configured one, else
+    /// unix:/run/vmuster/coordinator.sock]
+    #[arg(long, global = true, value_name = "ADDR")]
     pub(crate) coordinator: Option<String>,
     /// Agents, without a coordinator: unix:/path or HOST:PORT, separated by commas or spaces
     #[arg(long, global = true, value_name = "ADDR", value_delimiter = ',', num_args = 1..)]

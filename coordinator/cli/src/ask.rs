@@ -25,10 +25,9 @@ pub(crate) struct Asked {
 
 /// Connects to the coordinator, or embeds one over agents or snapshots.
 pub(crate) async fn ask(source: &Source) -> Result<Asked, Failure> {
-    // VMUSTER_COORDINATOR is a default and gives way to the command line; clap cannot tell the two apart here.
-    let ways = [!source.agents.is_empty(), !source.snapshots.is_empty()];
-    let named = std::env::args_os().any(|a| a.to_string_lossy().starts_with("--coordinator"));
-    if ways.iter().filter(|given| **given).count() + usize::from(named) > 1 {
+    let ways = [source.coordinator.is_some(), !source.agents.is_empty(), !source.snapshots.is_empty()];
+    // Not clap's to check: the options may stand on either side of the command.
+    if ways.iter().filter(|given| **given).count() > 1 {
         return Err(Failure::usage("--coordinator, --agents and --snapshots exclude each other: give one"));
     }
     if !source.snapshots.is_empty() {
@@ -40,7 +39,7 @@ pub(crate) async fn ask(source: &Source) -> Result<Asked, Failure> {
     }
     let configured = match &source.coordinator {
         Some(address) => address.clone(),
-        None => settings::read_settings()?.coordinator.unwrap_or_else(|| DEFAULT_SOCKET.to_owned()),
+        None => settings::coordinator()?.unwrap_or_else(|| DEFAULT_SOCKET.to_owned()),
     };
     let address: PeerAddress = configured.parse().map_err(Failure::usage)?;
     let client = Client::connect(&address, source.timeout).await?;

@@ -2,8 +2,9 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use tokio_stream::{Stream, StreamExt as _};
-use tonic::{Code, Request, Status, body::Body};
+use futures::Stream;
+use tokio::time::{Instant, timeout_at};
+use tonic::{Code, Request, Status, Streaming, body::Body};
 use tower::{ServiceExt as _, util::BoxCloneSyncService};
 use vmuster_coordinator::{cluster::Cluster, service::ClusterApi};
 use vmuster_proto::{
@@ -26,6 +27,8 @@ const ANY_AGE: Duration = Duration::from_secs(100 * 365 * 86_400);
 pub(crate) struct Client {
     rpc: ClusterServiceClient<Transport>,
     timeout: Duration,
+    /// When the command must have its answer, however many calls it takes.
+    deadline: Instant,
 }
 
 /// One host in full.
@@ -76,18 +79,18 @@ impl Client {
 
     fn over(transport: Transport, timeout: Duration) -> Self {
         let rpc = ClusterServiceClient::new(transport).max_decoding_message_size(CLUSTER_REPLY_MAX_BYTES);
-        Self { rpc, timeout }
+        Self { rpc, timeout, deadline: Instant::now() + timeout }
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
-        request.set_timeout(self.timeout);
+        request.set_timeout(self.deadline.saturating_duration_since(Instant::now()));
         request
     }
 
     /// The whole call under one deadline, body included.
     async fn bounded<T>(&self, call: impl Future<Output = Result<T, Status>>) -> Result<T, Failure> {
-        match tokio::time::timeout(self.timeout, call).await {
+        match timeout_at(self.deadline, call).await {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(status)) if matches!(status.code(), Code::Cancelled | Code::DeadlineExceeded) => {
                 Err(self.timed_out())
@@ -98,8 +101,7 @@ impl Client {
     }
 
     fn timed_out(&self) -> Failure {
-        let seconds = self.timeout.as_secs_f32();
-        Failure::cannot_answer(format!("no answer within {seconds} s; allow more time with --timeout"))
+        timed_out(self.timeout)
     }
 
     pub(crate) async fn flags(
@@ -179,8 +181,23 @@ impl Client {
         let request = self.request(pb::RefreshHostsRequest { scope: Some(scope(wanted)), max_age });
         let mut rpc = self.rpc.clone();
         let steps = self.bounded(rpc.refresh_hosts(request)).await?.into_inner();
-        Ok(steps.map(|step| refreshed(step?)))
+        let (timeout, deadline) = (self.timeout, self.deadline);
+        let next = move |mut steps: Streaming<pb::RefreshHostsResponse>| async move {
+            let step = match timeout_at(deadline, steps.message()).await {
+                Ok(Ok(None)) => return None,
+                Ok(Ok(Some(step))) => refreshed(step),
+                Ok(Err(status)) => Err(status.into()),
+                Err(_) => Err(timed_out(timeout)),
+            };
+            Some((step, steps))
+        };
+        Ok(Box::pin(futures::stream::unfold(steps, next)))
     }
+}
+
+fn timed_out(timeout: Duration) -> Failure {
+    let seconds = timeout.as_secs_f32();
+    Failure::cannot_answer(format!("no answer within {seconds} s; allow more time with --timeout"))
 }
 
 fn refreshed(step: pb::RefreshHostsResponse) -> Result<Refreshed, Failure> {

@@ -12,13 +12,21 @@ const SYSTEM_FILE: &str = "/etc/vmuster/vmuster.toml";
 /// `vmuster.toml`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Settings {
+struct Settings {
     /// The coordinator to ask when the command line does not say.
-    pub(crate) coordinator: Option<String>,
+    coordinator: Option<String>,
+}
+
+/// The coordinator to ask when the command line does not say; None: nobody configured one.
+pub(crate) fn coordinator() -> Result<Option<String>, Failure> {
+    match env::var("VMUSTER_COORDINATOR") {
+        Ok(address) if !address.is_empty() => Ok(Some(address)),
+        _ => Ok(read_settings()?.coordinator),
+    }
 }
 
 /// The user's settings, else the machine's, else none.
-pub(crate) fn read_settings() -> Result<Settings, Failure> {
+fn read_settings() -> Result<Settings, Failure> {
     let user = config_home().map(|home| home.join("vmuster/vmuster.toml"));
     for path in user.into_iter().chain([SYSTEM_FILE.into()]) {
         #[expect(clippy::disallowed_methods, reason = "the CLI reads its own settings")]

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use vmuster_proto::{
     clock::SharedClock,
     model::{Freshness, HostStanding, Problem, ProblemKind, Timestamp},
@@ -17,6 +17,9 @@ use crate::{
     fetch::{Fetched, Fetcher},
     hosts::HostEntry,
 };
+
+/// An entry is read or written in a millisecond; a disk that takes this long hangs, and answers do not wait for it.
+const DISK_DEADLINE: Duration = Duration::from_secs(2);
 
 /// How fresh a read must be and how long it may take.
 #[derive(Debug, Clone, Copy)]
@@ -150,7 +153,9 @@ impl HostCache {
         if entry.address.is_none() || self.fetcher.is_none() {
             return self.offline(entry);
         }
-        self.load_once(&entry.name).await;
+        // A disk that hangs must not hold up the answer: then the host is asked as if it were not known.
+        let _ = timeout_at(options.deadline.min(Instant::now() + DISK_DEADLINE), self.load_once(&entry.name))
+            .await;
         if let Some(view) = self.fresh(entry, options) {
             return view;
         }
@@ -341,16 +346,23 @@ impl HostCache {
 
     async fn save(&self, record: Arc<HostRecord>) {
         let Some(store) = self.store.clone() else { return };
-        let saved = tokio::task::spawn_blocking(move || store.save(&record)).await;
-        if let Ok(Err(error)) = saved {
-            self.report_store_problem(&error);
+        let host = record.host.clone();
+        match timeout(DISK_DEADLINE, tokio::task::spawn_blocking(move || store.save(&record))).await {
+            Ok(Ok(Err(error))) => self.report_store_problem(&error),
+            Ok(_) => {}
+            Err(_) => self.report(format!(
+                "writing the cache entry of {host} takes over {DISK_DEADLINE:?}; the disk may hang"
+            )),
         }
     }
 
     fn report_store_problem(&self, error: &StoreError) {
         let source = std::error::Error::source(error);
-        let text = source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
-        tracing::warn!(error = text, "cache");
+        self.report(source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}")));
+    }
+
+    fn report(&self, text: String) {
+        tracing::warn!(problem = text, "cache");
         *self.store_problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
     }
 }

@@ -5,6 +5,7 @@ use std::{io, sync::Arc, time::Duration};
 use tokio::{
     net::{TcpStream, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    task::JoinHandle,
     time::timeout,
 };
 use tokio_stream::wrappers::ReceiverStream;
@@ -16,17 +17,18 @@ enum Accepted {
     Unix(UnixStream),
 }
 
-/// Accepts until the returned stream is dropped. Only peers that are known and speak HTTP/2 come out of it.
+/// Accepts until the returned stream is dropped; the task then ends and closes the listener. Only peers that are known
+/// and speak HTTP/2 come out of the stream.
 #[must_use]
 pub fn incoming(
     listener: Listener,
     policy: RolePolicy,
     limits: Limits,
-) -> ReceiverStream<io::Result<Connection>> {
+) -> (ReceiverStream<io::Result<Connection>>, JoinHandle<()>) {
     let (sender, receiver) = mpsc::channel(1);
     let slots = Arc::new(Semaphore::new(limits.max_connections));
     let policy = Arc::new(policy);
-    tokio::spawn(async move {
+    let accepting = tokio::spawn(async move {
         loop {
             // The slot comes first: beyond the cap, peers wait in the kernel's backlog and cost no descriptor.
             let accepted = tokio::select! {
@@ -52,7 +54,7 @@ pub fn incoming(
             });
         }
     });
-    ReceiverStream::new(receiver)
+    (ReceiverStream::new(receiver), accepting)
 }
 
 async fn pause(duration: Duration) {

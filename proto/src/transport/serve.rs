@@ -1,14 +1,14 @@
 //! Runs a gRPC server on listeners, within limits, until told to stop.
 
-use std::{future::Future, pin::pin};
+use std::{future::Future, io, pin::pin};
 
-use tokio_stream::StreamExt as _;
+use tokio_stream::{StreamExt as _, StreamMap, wrappers::ReceiverStream};
 use tonic::{
     service::{Routes, RoutesBuilder},
     transport::Server,
 };
 
-use super::{Limits, Listener, RolePolicy, incoming};
+use super::{Connection, Limits, Listener, RolePolicy, incoming};
 use crate::pb;
 
 /// Why a server ended by itself.
@@ -46,7 +46,8 @@ pub async fn standard_routes(service: &str) -> Result<RoutesBuilder, ServeError>
     Ok(routes)
 }
 
-/// Serves until `shutdown` resolves, then gives calls under way [`Limits::shutdown_grace`].
+/// Serves until `shutdown` resolves, then gives calls under way [`Limits::shutdown_grace`]. When it returns, nothing
+/// listens any more.
 ///
 /// # Errors
 /// See [`ServeError`].
@@ -60,10 +61,28 @@ pub async fn serve(
     if listeners.is_empty() {
         return Err(ServeError::NoListener);
     }
-    let mut connections = tokio_stream::StreamMap::new();
+    let (mut connections, mut accepting) = (StreamMap::new(), Vec::new());
     for (index, listener) in listeners.into_iter().enumerate() {
-        connections.insert(index, incoming(listener, policy.clone(), limits));
+        let (incoming, task) = incoming(listener, policy.clone(), limits);
+        connections.insert(index, incoming);
+        accepting.push(task);
     }
+    let ended = serve_connections(routes, connections, limits, shutdown).await;
+    for task in accepting {
+        // Fails only if the task panicked, and then its listener is closed as well.
+        let _ = task.await;
+    }
+    ended
+}
+
+type Connections = StreamMap<usize, ReceiverStream<io::Result<Connection>>>;
+
+async fn serve_connections(
+    routes: Routes,
+    connections: Connections,
+    limits: Limits,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = Server::builder()
         .timeout(limits.call_deadline)
