@@ -4,7 +4,7 @@ set -eu
 
 missing=
 command -v cc >/dev/null 2>&1 || missing="$missing gcc"
-# A compiler without the C library's headers cannot build ring or link.
+# Debian's gcc alone cannot link: the start-up files come with the C library's headers.
 if ! [ -e /usr/include/stdlib.h ]; then missing="$missing libc6-dev"; fi
 # cargo checks its registry's certificate against these.
 if ! [ -e /etc/ssl/certs/ca-certificates.crt ]; then missing="$missing ca-certificates"; fi

@@ -107,6 +107,7 @@ impl CollectorThread {
 
 /// Answers everybody who waits with one collection each of inventory and usage, until nobody can ask any more.
 fn run(mut collector: Collector, questions: &mpsc::Receiver<Question>, counters: &Counters) {
+    let _guard = AbortOnPanic;
     while let Ok(first) = questions.recv() {
         let (mut inventory, mut usage) = (Vec::new(), Vec::new());
         for question in std::iter::once(first).chain(questions.try_iter()) {
@@ -124,6 +125,17 @@ fn run(mut collector: Collector, questions: &mpsc::Receiver<Question>, counters:
         if !usage.is_empty() {
             counters.usages.fetch_add(1, Ordering::Relaxed);
             answer(usage, &Arc::new(collector.collect_usage()));
+        }
+    }
+}
+
+/// A server whose reader died would refuse everything and still look alive; one that ends is started again.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::process::abort();
         }
     }
 }

@@ -63,7 +63,7 @@ impl CheapInputs {
         }
     }
 
-    /// What differs, for a human; empty if the inventory still holds as far as these tell.
+    /// Names of the inputs that differ; empty if the inventory still holds as far as these tell.
     #[must_use]
     pub fn differing(&self, other: &Self) -> Vec<&'static str> {
         // Every field has to be here.
@@ -79,15 +79,15 @@ impl CheapInputs {
             agent_version,
         } = self;
         let compared = [
-            ("boot id", *boot_id != other.boot_id),
-            ("kernel release", *kernel_release != other.kernel_release),
+            ("boot_id", *boot_id != other.boot_id),
+            ("kernel_release", *kernel_release != other.kernel_release),
             ("hostname", *hostname != other.hostname),
-            ("online CPUs", *online_cpus != other.online_cpus),
-            ("online nodes", *online_nodes != other.online_nodes),
+            ("online_cpus", *online_cpus != other.online_cpus),
+            ("online_nodes", *online_nodes != other.online_nodes),
             ("microcode", *microcode != other.microcode),
-            ("memory size", *memory_total != other.memory_total),
-            ("huge page pools", *hugepages != other.hugepages),
-            ("agent version", *agent_version != other.agent_version),
+            ("memory_total", *memory_total != other.memory_total),
+            ("hugepages", *hugepages != other.hugepages),
+            ("agent_version", *agent_version != other.agent_version),
         ];
         compared.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }

@@ -1,12 +1,18 @@
 //! `vmuster-agent`: reads this host and serves what it found.
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    io::{ErrorKind, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
 use vmuster_agent::{
     config::{Config, DEFAULT_CONFIG_PATH},
-    server::Agent,
+    server::{Agent, check},
     snapshot::{Collector, HostSource},
 };
 use vmuster_proto::{
@@ -70,10 +76,13 @@ fn main() -> ExitCode {
     };
     let collector = Collector::new(source, config.name.clone(), Arc::new(SystemClock));
     match arguments.command {
-        Command::CheckConfig => {
-            tracing::info!("the configuration is good");
-            ExitCode::SUCCESS
-        }
+        Command::CheckConfig => match check(&config) {
+            Ok(_) => {
+                tracing::info!("the configuration is good");
+                ExitCode::SUCCESS
+            }
+            Err(error) => fail(&error.into(), EXIT_CONFIGURATION),
+        },
         Command::Collect { output } => match collect(collector, output) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, EXIT_FAILURE),
@@ -93,7 +102,11 @@ fn collect(mut collector: Collector, output: Output) -> anyhow::Result<()> {
         Output::Yaml => serde_saphyr::to_string(&snapshot)?,
     };
     let mut stdout = std::io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).context("cannot write the snapshot")
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        // `vmuster-agent collect | head` is no failure.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write the snapshot"),
+    }
 }
 
 /// One thread serves: answers are small and a collection has a thread of its own, so more would only cost memory.
@@ -103,7 +116,16 @@ async fn run(config: &Config, collector: Collector) -> ExitCode {
         Ok(agent) => agent,
         Err(error) => return fail(&error.into(), EXIT_CONFIGURATION),
     };
-    let served = async { Ok(agent.run(shutdown_signal()?).await?) };
+    let served = async {
+        let mut hangups = signal(SignalKind::hangup())?;
+        tokio::spawn(async move {
+            // `systemctl reload` and log rotation send it to everybody; it must not end an agent.
+            while hangups.recv().await.is_some() {
+                tracing::info!("SIGHUP: nothing to read again; restart to use a changed configuration");
+            }
+        });
+        Ok(agent.run(shutdown_signal()?).await?)
+    };
     match served.await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error, EXIT_FAILURE),

@@ -20,6 +20,12 @@ use crate::{
 /// Why an agent cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
+    /// There is nothing to listen on.
+    #[error("`listen` must not be empty")]
+    NoListener,
+    /// Every collection would be too late.
+    #[error("`collect_deadline` must not be zero")]
+    NoTime,
     /// The configured group does not exist.
     #[error(transparent)]
     Group(#[from] UnknownGroup),
@@ -32,6 +38,23 @@ pub enum ServerError {
     /// The server failed.
     #[error(transparent)]
     Serve(#[from] ServeError),
+}
+
+/// Looks at everything that can be looked at without changing anything; gives the sockets' group.
+///
+/// # Errors
+/// A value that cannot work, a group that does not exist, a listener that is refused.
+pub fn check(config: &Config) -> Result<Option<u32>, ServerError> {
+    if config.listen.is_empty() {
+        return Err(ServerError::NoListener);
+    }
+    if config.collect_deadline.is_zero() {
+        return Err(ServerError::NoTime);
+    }
+    if let Some(address) = config.listen.iter().find(|address| !address.is_local() && !config.insecure) {
+        return Err(ListenError::Insecure(address.clone()).into());
+    }
+    Ok(config.socket_group.as_deref().map(group_id).transpose()?)
 }
 
 /// An agent that listens and can be run.
@@ -47,7 +70,7 @@ impl Agent {
     /// # Errors
     /// See [`ServerError`].
     pub async fn start(config: &Config, collector: Collector) -> Result<Self, ServerError> {
-        let group = config.socket_group.as_deref().map(group_id).transpose()?;
+        let group = check(config)?;
         let mut listeners = Vec::new();
         for address in &config.listen {
             let listener = bind(address, config.insecure, group).await?;

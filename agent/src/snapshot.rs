@@ -90,7 +90,7 @@ pub struct CollectedUsage {
 pub enum InventoryStanding {
     /// Nothing says otherwise: its fingerprint.
     Holds(String),
-    /// These changed since, for a human; or none was collected yet.
+    /// These inputs changed since; empty: none was collected yet.
     Changed(Vec<&'static str>),
 }
 
@@ -180,7 +180,7 @@ impl Collector {
 
     fn standing(&self, now: &CheapInputs) -> InventoryStanding {
         let Some((then, fingerprint)) = &self.last else {
-            return InventoryStanding::Changed(vec!["no inventory was collected yet"]);
+            return InventoryStanding::Changed(Vec::new());
         };
         let differing = then.differing(now);
         if differing.is_empty() {

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use futures::{Stream, StreamExt as _, future::join_all, stream::FuturesUnordered};
 use sha2::{Digest as _, Sha256};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use vmuster_proto::{
     model::{
         FlagsAnswer, Freshness, HostSummary, Issue, IssueKind, Layer, MissingHost, Problem, ProblemKind,
@@ -78,9 +78,12 @@ impl Cluster {
         Self { registry: ArcSwap::from_pointee(registry), cache }
     }
 
-    /// Swaps the registry; questions under way keep the old one.
-    pub fn set_registry(&self, registry: Registry) {
-        self.registry.store(Arc::new(registry));
+    /// Swaps the registry; questions under way keep the old one. Hosts that left are forgotten.
+    pub async fn set_registry(&self, registry: Registry) {
+        let registry = Arc::new(registry);
+        let old = self.registry.swap(Arc::clone(&registry));
+        let left = old.iter().filter(|host| registry.get(&host.name).is_none());
+        self.cache.forget(left.map(|host| host.name.clone()).collect()).await;
     }
 
     /// What is known, for the CLI's closing notes.
@@ -116,8 +119,11 @@ impl Cluster {
         let page = &hosts[start..end];
         let views = join_all(page.iter().map(|host| self.cache.read(host, options))).await;
         let next = page.last().filter(|_| end < hosts.len()).map(|host| host.name.clone());
-        let summaries = of_arch(views, scope.arch.as_deref()).iter().map(summary).collect();
-        Ok((summaries, hosts.len(), next))
+        let views = of_arch(views, scope.arch.as_deref());
+        if views.is_empty() && after.is_none() && next.is_none() {
+            return Err(none_of_arch(scope));
+        }
+        Ok((views.iter().map(summary).collect(), hosts.len(), next))
     }
 
     /// One host in full.
@@ -131,12 +137,12 @@ impl Cluster {
         with_usage: bool,
     ) -> Result<HostReport, ClusterError> {
         let entry = Arc::clone(&Scope::of(host).select(&self.registry.load())?[0]);
-        let usage = if with_usage { self.usage(entry.address.as_ref()).await } else { None };
+        let usage = if with_usage { self.usage(entry.address.as_ref(), options).await } else { None };
         if let Some(Ok(FetchedUsage { inventory_fingerprint, .. })) = &usage {
             // A reboot or upgrade inside the TTL shows here first.
             let known = self.cache.last_known(host).await.map(|record| record.inventory.fingerprint.clone());
             if known.is_some() && known != *inventory_fingerprint {
-                self.cache.supersede(host);
+                self.cache.supersede(host).await;
             }
         }
         let view = self.cache.read(&entry, options).await;
@@ -145,6 +151,14 @@ impl Cluster {
             return Err(ClusterError::HostMissing { host: host.to_owned(), detail });
         };
         let mut issues = record.issues.to_vec();
+        if let Some(problem) = &view.problem {
+            issues.push(Issue::new(
+                "inventory",
+                view.standing().address,
+                IssueKind::Stale,
+                problem.detail.clone(),
+            ));
+        }
         let usage = match usage {
             Some(Ok(fetched)) => {
                 issues.extend(fetched.issues);
@@ -160,9 +174,16 @@ impl Cluster {
         Ok(HostReport { view, usage, issues })
     }
 
-    /// None: there is nobody to ask.
-    async fn usage(&self, address: Option<&PeerAddress>) -> Option<Result<FetchedUsage, Problem>> {
-        Some(self.cache.fetcher()?.usage(address?).await)
+    /// None: there is nobody to ask. Takes half of the time there is at most: the inventory needs the rest.
+    async fn usage(
+        &self,
+        address: Option<&PeerAddress>,
+        options: ReadOptions,
+    ) -> Option<Result<FetchedUsage, Problem>> {
+        let half = options.deadline.saturating_duration_since(Instant::now()) / 2;
+        let usage = timeout(half, self.cache.fetcher()?.usage(address?)).await;
+        let late = || Problem::new(ProblemKind::Timeout, "no usage in half of the caller's time; allow more");
+        Some(usage.unwrap_or_else(|_| Err(late())))
     }
 
     /// Asks the hosts in scope again; each view comes as its host ends. The first value is how many there will be.
@@ -200,11 +221,14 @@ impl Cluster {
     ) -> Result<(FlagsAnswer, String), ScopeError> {
         let views = self.read(&question.scope, options).await?;
         if views.is_empty() {
-            let arch = question.scope.arch.as_deref().unwrap_or_default();
-            return Err(ScopeError::Empty(format!("no host in scope is {arch}")));
+            return Err(none_of_arch(&question.scope));
         }
-        Ok((answer(question.layer, &views, question.detail), generation(&views)))
+        Ok((answer(question.layer, &views, question.detail), generation(question, &views)))
     }
+}
+
+fn none_of_arch(scope: &Scope) -> ScopeError {
+    ScopeError::Empty(format!("no host in scope is {}", scope.arch.as_deref().unwrap_or_default()))
 }
 
 /// Hosts of an architecture, and those that may be of it.
@@ -230,7 +254,7 @@ fn usage_issue(kind: ProblemKind) -> IssueKind {
 
 /// What a view brings to a question about flags, or why it brings nothing.
 fn features_of(view: &HostView, layer: Layer) -> Result<HostFeatures<'_>, Problem> {
-    let missing = |kind, detail: String| Problem { kind, detail };
+    let missing = |kind, detail: String| Problem::new(kind, detail);
     let Some(record) = &view.record else {
         let unknown = || missing(ProblemKind::Failed, "nothing is known of this host".to_owned());
         return Err(view.problem.clone().unwrap_or_else(unknown));
@@ -287,14 +311,16 @@ fn answer(layer: Layer, views: &[HostView], detail: Detail) -> FlagsAnswer {
     }
 }
 
-/// Hex digest of who is in scope, what they are, how fresh, and why not. Renewals without a change do not count.
-fn generation(views: &[HostView]) -> String {
+/// Hex digest of the question, of who is in scope, what they are, how fresh, and why not. Renewals without a change do not count.
+fn generation(question: &FlagsQuestion, views: &[HostView]) -> String {
     let mut hasher = Sha256::new();
     // Lengths first, so that no two lists of fields run into the same bytes.
     let mut field = |text: &str| {
         hasher.update((text.len() as u64).to_le_bytes());
         hasher.update(text);
     };
+    // What was asked, so that another question never hears "unchanged".
+    field(&format!("{:?} {:?} {:?}", question.layer, question.detail, question.scope.arch));
     for view in views {
         field(&view.entry.name);
         field(view.record.as_ref().map_or("", |record| &record.inventory.fingerprint));

@@ -19,6 +19,9 @@ pub const DEFAULT_FAILURE_TTL: Duration = Duration::from_secs(5);
 /// For callers that set no deadline.
 pub const DEFAULT_CALL_DEADLINE: Duration = Duration::from_secs(30);
 
+/// Each fetch holds a descriptor; more than this only queue elsewhere.
+pub const FETCH_CONCURRENCY_MAX: usize = 4096;
+
 /// Where the configuration is by default.
 pub const DEFAULT_CONFIG_PATH: &str = "/etc/vmuster/coordinator.toml";
 
@@ -82,6 +85,35 @@ impl Default for Config {
     }
 }
 
+/// A value that cannot work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{key}` must not be {value}")]
+pub struct InvalidValue {
+    key: &'static str,
+    value: &'static str,
+}
+
+impl Config {
+    /// Looks for values that parse and cannot work.
+    ///
+    /// # Errors
+    /// The first such value.
+    pub fn check(&self) -> Result<(), InvalidValue> {
+        let wrong = [
+            ("listen", "empty", self.listen.is_empty()),
+            ("host_deadline", "zero", self.host_deadline.is_zero()),
+            ("call_deadline", "zero", self.call_deadline.is_zero()),
+            (
+                "fetch_concurrency",
+                "zero or over 4096",
+                !(1..=FETCH_CONCURRENCY_MAX).contains(&self.fetch_concurrency),
+            ),
+        ];
+        let first = wrong.into_iter().find(|(.., is_wrong)| *is_wrong);
+        first.map_or(Ok(()), |(key, value, _)| Err(InvalidValue { key, value }))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,6 +126,16 @@ mod tests {
         assert_eq!(config.ttl, Duration::from_secs(43_200));
         assert_eq!(config.listen.len(), 2);
         assert_eq!(toml::from_str::<Config>("").expect("empty is valid").ttl, DEFAULT_TTL);
+        for bad in [
+            "listen = []",
+            "host_deadline = '0s'",
+            "fetch_concurrency = 0",
+            "fetch_concurrency = 9000000000000000000",
+        ] {
+            let key = bad.split(' ').next().expect("a key");
+            let config = toml::from_str::<Config>(bad).expect("parses");
+            assert!(config.check().expect_err("refused").to_string().contains(key), "{bad}");
+        }
         for (text, word) in [("tls = 1", "tls"), ("ttl = \"soon\"", "ttl"), ("listen = [\"x\"]", "listen")] {
             assert!(
                 toml::from_str::<Config>(text).expect_err("refused").to_string().contains(word),

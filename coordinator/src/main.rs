@@ -6,8 +6,7 @@ use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use vmuster_coordinator::{
     config::{Config, DEFAULT_CONFIG_PATH},
-    hosts::read_hosts_file,
-    server::Coordinator,
+    server::{Coordinator, check},
 };
 use vmuster_proto::{
     clock::SystemClock,
@@ -46,9 +45,9 @@ fn main() -> ExitCode {
         Err(error) => return fail(&error.into(), EXIT_CONFIGURATION),
     };
     match arguments.command {
-        Command::CheckConfig => match read_hosts_file(&config.hosts_file) {
-            Ok(registry) => {
-                tracing::info!(hosts = registry.len(), "configuration and hosts file are good");
+        Command::CheckConfig => match check(&config) {
+            Ok(_) => {
+                tracing::info!("configuration and hosts file are good");
                 ExitCode::SUCCESS
             }
             Err(error) => fail(&error.into(), EXIT_CONFIGURATION),

@@ -14,7 +14,7 @@ use vmuster_proto::{
 use crate::{
     cache::{FileStore, HostCache, Sharing, Store, StoreError},
     cluster::Cluster,
-    config::Config,
+    config::{Config, InvalidValue},
     fetch::Fetcher,
     hosts::{HostsFileError, Registry, read_hosts_file},
     service::ClusterApi,
@@ -23,6 +23,9 @@ use crate::{
 /// Why a coordinator cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
+    /// A value that cannot work.
+    #[error(transparent)]
+    Config(#[from] InvalidValue),
     /// The hosts file is wrong.
     #[error(transparent)]
     Hosts(#[from] HostsFileError),
@@ -53,6 +56,31 @@ pub fn cluster_with(
     Cluster::new(registry, Arc::new(cache))
 }
 
+/// What a good configuration amounts to.
+#[derive(Debug)]
+pub struct Checked {
+    registry: Registry,
+    policy: RolePolicy,
+    /// Of the Unix sockets.
+    group: Option<u32>,
+}
+
+/// Looks at everything that can be looked at without changing anything.
+///
+/// # Errors
+/// A value that cannot work, a hosts file that cannot be used, a group that does not exist, a listener that is refused.
+pub fn check(config: &Config) -> Result<Checked, ServerError> {
+    config.check()?;
+    if let Some(address) = config.listen.iter().find(|address| !address.is_local() && !config.insecure) {
+        return Err(ListenError::Insecure(address.clone()).into());
+    }
+    let registry = read_hosts_file(&config.hosts_file)?;
+    tracing::info!(hosts = registry.len(), file = %config.hosts_file.display(), "read the hosts file");
+    let policy = RolePolicy::from_groups(&config.operator_groups, &config.admin_groups)?;
+    let group = config.socket_group.as_deref().map(group_id).transpose()?;
+    Ok(Checked { registry, policy, group })
+}
+
 /// A coordinator that listens and can be run.
 #[derive(Debug)]
 pub struct Coordinator {
@@ -68,10 +96,7 @@ impl Coordinator {
     /// # Errors
     /// See [`ServerError`].
     pub async fn start(config: Config, clock: SharedClock) -> Result<Self, ServerError> {
-        let registry = read_hosts_file(&config.hosts_file)?;
-        tracing::info!(hosts = registry.len(), file = %config.hosts_file.display(), "read the hosts file");
-        let policy = RolePolicy::from_groups(&config.operator_groups, &config.admin_groups)?;
-        let group = config.socket_group.as_deref().map(group_id).transpose()?;
+        let Checked { registry, policy, group } = check(&config)?;
         let store = FileStore::open(&config.cache_dir, Sharing::Exclusive, config.cache_fsync)?;
         let cluster = Arc::new(cluster_with(&config, registry, Some(Arc::new(store)), clock));
         let mut listeners = Vec::new();
@@ -113,7 +138,7 @@ impl Coordinator {
         let (cluster, hosts_file) = (self.cluster, self.config.hosts_file);
         let reloads = async {
             while reload.recv().await.is_some() {
-                reload_hosts(&cluster, &hosts_file);
+                reload_hosts(&cluster, &hosts_file).await;
             }
             std::future::pending::<()>().await;
         };
@@ -126,15 +151,15 @@ impl Coordinator {
 }
 
 /// A file that cannot be used leaves the cluster as it is and says so.
-fn reload_hosts(cluster: &Cluster, hosts_file: &Path) {
+async fn reload_hosts(cluster: &Cluster, hosts_file: &Path) {
     match read_hosts_file(hosts_file) {
         Ok(registry) => {
             tracing::info!(hosts = registry.len(), file = %hosts_file.display(), "read the hosts file again");
-            cluster.set_registry(registry);
+            cluster.set_registry(registry).await;
         }
         Err(error) => {
-            let error: &dyn std::error::Error = &error;
-            tracing::error!(error, "cannot use the hosts file; the hosts stay as they were");
+            let error = anyhow::Error::new(error);
+            tracing::error!("the hosts stay as they were: {error:#}");
         }
     }
 }

@@ -62,13 +62,19 @@ pub enum SnapshotError {
     Registry(#[from] DuplicateHost),
 }
 
-/// A cluster of the snapshots in these files, and in these directories' files.
+/// A cluster of the snapshots in these files, and in these directories' files; and files of the directories that were left
+/// out because their names do not say what they are.
 ///
 /// # Errors
 /// See [`SnapshotError`]; one bad file refuses all, for an answer without it would be too wide.
-pub fn offline_cluster(paths: &[PathBuf], clock: SharedClock) -> Result<Cluster, SnapshotError> {
+pub fn offline_cluster(
+    paths: &[PathBuf],
+    clock: SharedClock,
+) -> Result<(Cluster, Vec<PathBuf>), SnapshotError> {
     let mut found = BTreeMap::<String, (PathBuf, HostRecord)>::new();
-    for path in paths.iter().map(|path| files_at(path)).collect::<Result<Vec<_>, _>>()?.concat() {
+    let mut skipped = Vec::new();
+    let files = paths.iter().map(|path| files_at(path, &mut skipped)).collect::<Result<Vec<_>, _>>()?;
+    for path in files.concat() {
         let record = read_snapshot(&path)?;
         if let Some((first, _)) = found.get(&record.host) {
             let (host, first) = (record.host, first.clone());
@@ -78,10 +84,10 @@ pub fn offline_cluster(paths: &[PathBuf], clock: SharedClock) -> Result<Cluster,
     }
     let registry = Registry::new(found.keys().map(|name| HostEntry::new(name, None)))?;
     let records = found.into_values().map(|(_, record)| record);
-    Ok(Cluster::new(registry, Arc::new(HostCache::of_records(records, clock))))
+    Ok((Cluster::new(registry, Arc::new(HostCache::of_records(records, clock))), skipped))
 }
 
-fn files_at(path: &Path) -> Result<Vec<PathBuf>, SnapshotError> {
+fn files_at(path: &Path, skipped: &mut Vec<PathBuf>) -> Result<Vec<PathBuf>, SnapshotError> {
     let error = |source| SnapshotError::Read { path: path.to_owned(), source };
     if !std::fs::metadata(path).map_err(error)?.is_dir() {
         return Ok(vec![path.to_owned()]);
@@ -92,11 +98,15 @@ fn files_at(path: &Path) -> Result<Vec<PathBuf>, SnapshotError> {
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<io::Result<Vec<_>>>()
         .map_err(error)?;
-    files.retain(|file| {
-        file.extension().and_then(|extension| extension.to_str()).is_some_and(|e| SUFFIXES.contains(&e))
-    });
     files.sort();
+    let (files, others): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| suffix(file).is_some());
+    skipped.extend(others.into_iter().filter(|file| file.is_file()));
     if files.is_empty() { Err(SnapshotError::None(path.to_owned())) } else { Ok(files) }
+}
+
+fn suffix(file: &Path) -> Option<&'static str> {
+    let extension = file.extension()?.to_str()?.to_ascii_lowercase();
+    SUFFIXES.into_iter().find(|suffix| *suffix == extension)
 }
 
 fn read_snapshot(path: &Path) -> Result<HostRecord, SnapshotError> {
@@ -114,7 +124,7 @@ fn read_snapshot(path: &Path) -> Result<HostRecord, SnapshotError> {
     };
     let text = read().map_err(|source| SnapshotError::Read { path: path.to_owned(), source })?;
     let malformed = |problem: String| SnapshotError::Malformed { path: path.to_owned(), problem };
-    let is_yaml = path.extension().is_some_and(|extension| extension != "json");
+    let is_yaml = matches!(suffix(path), Some("yaml" | "yml"));
     let snapshot: Snapshot = if is_yaml {
         serde_saphyr::from_str(&text).map_err(|error| malformed(error.to_string()))?
     } else {
@@ -134,6 +144,7 @@ fn read_snapshot(path: &Path) -> Result<HostRecord, SnapshotError> {
         validated_at: snapshot.inventory.collected_at,
         inventory: Arc::new(snapshot.inventory),
         issues: snapshot.issues.into(),
+        superseded: false,
         saved_usage: snapshot.usage.map(Arc::new),
     })
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use crate::transport::ListenAddress;
+use crate::{model::parse_duration, transport::ListenAddress};
 
 /// Exit code for wrong use or configuration: starting again will not help.
 pub const EXIT_CONFIGURATION: u8 = 2;
@@ -27,14 +27,22 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// Not TOML, an unknown key, or a value that makes no sense.
-    #[error("{path} is not valid")]
+    #[error("{path} is not valid: {problem}")]
     Syntax {
         /// Which file.
         path: PathBuf,
-        /// Why, with line and key.
-        #[source]
-        source: toml::de::Error,
+        /// Why, with the line.
+        problem: String,
     },
+}
+
+/// What is wrong with a TOML text, in one line: logs are read by line.
+#[must_use]
+pub fn toml_problem(text: &str, error: &toml::de::Error) -> String {
+    let line =
+        error.span().and_then(|span| text.get(..span.start)).map(|before| before.matches('\n').count() + 1);
+    let message = error.message().replace('\n', "; ");
+    line.map_or_else(|| message.clone(), |line| format!("line {line}: {message}"))
 }
 
 /// The configuration in `path`; without one, in `default_path` if there is such a file, else every default.
@@ -54,7 +62,8 @@ pub fn read_config<T: DeserializeOwned + Default>(
     )]
     let text = std::fs::read_to_string(&path);
     match text {
-        Ok(text) => toml::from_str(&text).map_err(|source| ConfigError::Syntax { path, source }),
+        Ok(text) => toml::from_str(&text)
+            .map_err(|error| ConfigError::Syntax { path, problem: toml_problem(&text, &error) }),
         Err(source) => Err(ConfigError::Read { path, source }),
     }
 }
@@ -65,7 +74,7 @@ pub fn read_config<T: DeserializeOwned + Default>(
 /// Not a duration.
 pub fn human_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<std::time::Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(&text).map_err(serde::de::Error::custom)
+    parse_duration(&text).map_err(serde::de::Error::custom)
 }
 
 /// For serde: listen addresses in their text form.
@@ -80,7 +89,12 @@ pub fn listen_addresses<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Ve
 /// Logs to stderr, where journald takes them; `VMUSTER_LOG` sets the level ("info", "vmuster_agent=debug"),
 /// `VMUSTER_LOG_FORMAT=json` the form.
 pub fn init_logging() {
-    let filter = EnvFilter::try_from_env("VMUSTER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let asked = std::env::var("VMUSTER_LOG").ok().filter(|filter| !filter.is_empty());
+    let parsed = asked.as_deref().map(EnvFilter::try_new).transpose();
+    let (filter, problem) = match parsed {
+        Ok(filter) => (filter.unwrap_or_else(|| EnvFilter::new("info")), None),
+        Err(error) => (EnvFilter::new("info"), Some(error)),
+    };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let ansi = builder.with_ansi(false);
     // A second call (tests in one process) keeps the first logger.
@@ -89,6 +103,9 @@ pub fn init_logging() {
     } else {
         ansi.try_init()
     };
+    if let Some(error) = problem {
+        tracing::warn!(%error, "VMUSTER_LOG is not a filter; logging at level info");
+    }
 }
 
 /// Logs the error with its causes and gives the code to exit with.

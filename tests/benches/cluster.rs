@@ -64,6 +64,7 @@ fn cluster_of_many(inventories: &[Arc<Inventory>]) -> Cluster {
         validated_at: Some(now),
         inventory: Arc::clone(&inventories[i % inventories.len()]),
         issues: Arc::default(),
+        superseded: false,
         saved_usage: None,
     });
     let records: Vec<_> = records.collect();

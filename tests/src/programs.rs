@@ -9,6 +9,9 @@ use std::{
     sync::OnceLock,
 };
 
+pub use rustix::process::Signal;
+use rustix::process::{Pid, kill_process};
+
 use crate::fixtures::workspace;
 
 /// The path of a program of this workspace, built as it is now.
@@ -105,10 +108,10 @@ impl Daemon {
         self.child.id()
     }
 
-    /// Sends a signal by name ("TERM", "STOP").
-    pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args([format!("-{name}"), self.pid().to_string()]).status();
-        assert!(status.expect("kill runs").success());
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a process id");
+        kill_process(pid, signal).expect("it is running");
     }
 
     /// Waits for its end.

@@ -41,14 +41,17 @@ pub(super) fn of(info: &Cpuinfo, online: &CpuSet, issues: &mut Vec<Issue>) -> Ho
     }
     let untold = online.difference(&told);
     if !untold.is_empty() {
-        let detail = format!("CPUs {untold} are online and their flags are not there: they may lack some");
+        let detail =
+            format!("CPUs {untold} are online and their flags are not there: what all have is not known");
         issues.push(Issue::new(SECTION, SOURCE, IssueKind::Missing, detail));
     }
     let sets: Vec<(FeatureSet, CpuSet)> = groups
         .into_iter()
         .filter_map(|(list, cpus)| Some((feature_set(info.flag_lists.get(list)?, issues), cpus)))
         .collect();
-    let on_all = sets.iter().map(|(set, _)| set.clone()).reduce(|all, set| all.intersection(&set));
+    let on_told = sets.iter().map(|(set, _)| set.clone()).reduce(|all, set| all.intersection(&set));
+    // A CPU that was not read may lack any flag.
+    let on_all = on_told.filter(|_| untold.is_empty());
     let mut not_on_all: BTreeMap<String, CpuSet> = BTreeMap::new();
     for (set, cpus) in &sets {
         let rare = on_all.as_ref().map(|all| set.difference(all)).unwrap_or_default();

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use vmuster_proto::model::parse_duration;
 
 /// CPU flags, capacity and placement across libvirt/KVM hosts that are never all the same.
 ///
@@ -32,10 +33,10 @@ pub(crate) struct Source {
     #[arg(long, global = true, value_name = "FILE|DIR", value_delimiter = ',', num_args = 1..)]
     pub(crate) snapshots: Vec<PathBuf>,
     /// Ask hosts again whose facts are this old (0s: all) [default: the coordinator's TTL, one day]
-    #[arg(long, global = true, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, global = true, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) max_age: Option<Duration>,
     /// Answer within this time, without the hosts that did not
-    #[arg(long, global = true, value_name = "DURATION", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, global = true, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     pub(crate) timeout: Duration,
 }
 

@@ -1,6 +1,9 @@
 //! From "where to ask" to something that can be asked.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use vmuster_coordinator::{
     cache::{FileStore, Sharing, Store},
@@ -31,17 +34,19 @@ pub(crate) async fn ask(source: &Source) -> Result<Asked, Failure> {
         return Err(Failure::usage("--coordinator, --agents and --snapshots exclude each other: give one"));
     }
     if !source.snapshots.is_empty() {
-        let cluster = offline_cluster(&source.snapshots, Arc::new(SystemClock)).map_err(snapshot_failure)?;
-        return Ok(embed(cluster, source, Vec::new()));
+        let (cluster, skipped) =
+            offline_cluster(&source.snapshots, Arc::new(SystemClock)).map_err(snapshot_failure)?;
+        let note = |file: PathBuf| format!("note: {} is left out: not .json, .yaml or .yml", file.display());
+        return Ok(embed(cluster, source, skipped.into_iter().map(note).collect()));
     }
     if !source.agents.is_empty() {
         return agents(source);
     }
-    let configured = match &source.coordinator {
-        Some(address) => address.clone(),
-        None => settings::coordinator()?.unwrap_or_else(|| DEFAULT_SOCKET.to_owned()),
+    let (from, text) = match &source.coordinator {
+        Some(address) => ("--coordinator".to_owned(), address.clone()),
+        None => settings::coordinator()?.unwrap_or_else(|| ("default".to_owned(), DEFAULT_SOCKET.to_owned())),
     };
-    let address: PeerAddress = configured.parse().map_err(Failure::usage)?;
+    let address: PeerAddress = text.parse().map_err(|error| Failure::usage(format!("{from}: {error}")))?;
     let client = Client::connect(&address, source.timeout).await?;
     Ok(Asked { client, embedded: None, notes: Vec::new() })
 }

@@ -1,6 +1,6 @@
 //! ClusterService's client, over a socket or in this process. The only place of the CLI that knows the wire.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use futures::Stream;
 use tokio::time::{Instant, timeout_at};
@@ -29,6 +29,8 @@ pub(crate) struct Client {
     timeout: Duration,
     /// When the command must have its answer, however many calls it takes.
     deadline: Instant,
+    /// Whether it is worth showing how far it is.
+    progress: bool,
 }
 
 /// One host in full.
@@ -79,7 +81,16 @@ impl Client {
 
     fn over(transport: Transport, timeout: Duration) -> Self {
         let rpc = ClusterServiceClient::new(transport).max_decoding_message_size(CLUSTER_REPLY_MAX_BYTES);
-        Self { rpc, timeout, deadline: Instant::now() + timeout }
+        Self { rpc, timeout, deadline: Instant::now() + timeout, progress: true }
+    }
+
+    /// Whether to show how far it is, where somebody looks.
+    pub(crate) fn set_progress(&mut self, progress: bool) {
+        self.progress = progress;
+    }
+
+    pub(crate) fn shows_progress(&self) -> bool {
+        self.progress
     }
 
     fn request<T>(&self, message: T) -> Request<T> {
@@ -111,7 +122,7 @@ impl Client {
     ) -> Result<FlagsAnswer, Failure> {
         let request = self.request(pb::ComputeCommonCpuFlagsRequest {
             layer: pb::CpuFeatureLayer::from(question.layer).into(),
-            scope: Some(scope(question.scope)),
+            scope: Some(scope(question.scope)?),
             max_age: max_age.map(duration_to_pb),
             include_hosts: true,
             include_absent: question.absent,
@@ -132,7 +143,7 @@ impl Client {
         let mut page_token = String::new();
         loop {
             let request = self.request(pb::ListHostsRequest {
-                scope: Some(scope(wanted)),
+                scope: Some(scope(wanted)?),
                 max_age: max_age.map(duration_to_pb),
                 page_size: 0,
                 page_token,
@@ -178,7 +189,7 @@ impl Client {
         max_age: Option<Duration>,
     ) -> Result<impl Stream<Item = Result<Refreshed, Failure>> + Unpin + use<>, Failure> {
         let max_age = Some(duration_to_pb(max_age.unwrap_or(ANY_AGE)));
-        let request = self.request(pb::RefreshHostsRequest { scope: Some(scope(wanted)), max_age });
+        let request = self.request(pb::RefreshHostsRequest { scope: Some(scope(wanted)?), max_age });
         let mut rpc = self.rpc.clone();
         let steps = self.bounded(rpc.refresh_hosts(request)).await?.into_inner();
         let (timeout, deadline) = (self.timeout, self.deadline);
@@ -204,7 +215,7 @@ fn refreshed(step: pb::RefreshHostsResponse) -> Result<Refreshed, Failure> {
     let outcome = match step.outcome() {
         pb::RefreshOutcome::Fetched => "fetched",
         pb::RefreshOutcome::Unchanged => "unchanged",
-        pb::RefreshOutcome::StillFresh => "still fresh",
+        pb::RefreshOutcome::StillFresh => "still_fresh",
         pb::RefreshOutcome::Failed => "failed",
         pb::RefreshOutcome::Unspecified => "",
     };
@@ -217,11 +228,17 @@ fn nonsense(error: DecodeError) -> Failure {
     Failure::cannot_answer(format!("the answer makes no sense: {error}"))
 }
 
-fn scope(arguments: &ScopeArguments) -> pb::HostScope {
-    pb::HostScope {
+fn scope(arguments: &ScopeArguments) -> Result<pb::HostScope, Failure> {
+    let mut labels = BTreeMap::new();
+    for (key, value) in &arguments.labels {
+        if labels.insert(key.clone(), value.clone()).is_some_and(|other| other != *value) {
+            return Err(Failure::usage(format!("no host can have two values of label '{key}'; give one")));
+        }
+    }
+    Ok(pb::HostScope {
         names: arguments.hosts.clone(),
-        labels: arguments.labels.iter().cloned().collect(),
+        labels: labels.into_iter().collect(),
         exclude: arguments.exclude.clone(),
         arch: arguments.arch.clone().unwrap_or_default(),
-    }
+    })
 }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, fmt, process::ExitCode};
 
 use tonic::{Code, Status};
+use vmuster_proto::model::printable;
 
 /// Exit codes; where several apply, the one that is worst for a script wins: 5, 2, 4, 3, 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +63,9 @@ impl Answered {
     }
 }
 
+/// As much of another's words as fits on a screen.
+const MESSAGE_MAX_BYTES: usize = 1000;
+
 /// No answer.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -100,7 +104,14 @@ impl From<Status> for Failure {
             Code::InvalidArgument | Code::NotFound | Code::FailedPrecondition => Exit::Usage,
             _ => Exit::CannotAnswer,
         };
-        Self { exit, message: status.message().to_owned() }
+        let message = match (status.message(), status.code()) {
+            ("", Code::Unimplemented) => {
+                "the other end does not know this question: is it a vmuster coordinator?".to_owned()
+            }
+            ("", code) => format!("the other end answered {code:?} without a word"),
+            (message, _) => printable(message, MESSAGE_MAX_BYTES),
+        };
+        Self { exit, message }
     }
 }
 

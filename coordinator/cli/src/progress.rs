@@ -28,7 +28,7 @@ pub(crate) async fn refresh_first(
     max_age: Option<Duration>,
 ) -> Result<Option<Duration>, Failure> {
     let bar = bar();
-    if bar.is_hidden() {
+    if bar.is_hidden() || !client.shows_progress() {
         return Ok(max_age);
     }
     let start = Instant::now();
@@ -39,5 +39,5 @@ pub(crate) async fn refresh_first(
         bar.set_position(u64::from(step.done));
     }
     bar.finish_and_clear();
-    Ok(max_age.map(|max_age| max_age + start.elapsed() + Duration::from_secs(1)))
+    Ok(max_age.map(|max_age| max_age.saturating_add(start.elapsed() + Duration::from_secs(1))))
 }

@@ -3,6 +3,7 @@
 use std::{env, path::PathBuf};
 
 use serde::Deserialize;
+use vmuster_proto::daemon::toml_problem;
 
 use crate::exit::Failure;
 
@@ -17,29 +18,29 @@ struct Settings {
     coordinator: Option<String>,
 }
 
-/// The coordinator to ask when the command line does not say; None: nobody configured one.
-pub(crate) fn coordinator() -> Result<Option<String>, Failure> {
-    match env::var("VMUSTER_COORDINATOR") {
-        Ok(address) if !address.is_empty() => Ok(Some(address)),
-        _ => Ok(read_settings()?.coordinator),
+/// Who configured the coordinator to ask, and its address; None: nobody did.
+pub(crate) fn coordinator() -> Result<Option<(String, String)>, Failure> {
+    let variable = env::var("VMUSTER_COORDINATOR").ok().filter(|address| !address.is_empty());
+    if let Some(address) = variable {
+        return Ok(Some(("VMUSTER_COORDINATOR".to_owned(), address)));
     }
-}
-
-/// The user's settings, else the machine's, else none.
-fn read_settings() -> Result<Settings, Failure> {
+    // The user's file, else the machine's.
     let user = config_home().map(|home| home.join("vmuster/vmuster.toml"));
     for path in user.into_iter().chain([SYSTEM_FILE.into()]) {
+        let name = path.display().to_string();
         #[expect(clippy::disallowed_methods, reason = "the CLI reads its own settings")]
         match std::fs::read_to_string(&path) {
             Ok(text) => {
-                let wrong = |error| Failure::usage(format!("{} is not valid: {error}", path.display()));
-                return toml::from_str(&text).map_err(wrong);
+                let wrong =
+                    |error| Failure::usage(format!("{name} is not valid: {}", toml_problem(&text, &error)));
+                let settings: Settings = toml::from_str(&text).map_err(wrong)?;
+                return Ok(settings.coordinator.map(|address| (name, address)));
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Failure::usage(format!("cannot read {}: {error}", path.display()))),
+            Err(error) => return Err(Failure::usage(format!("cannot read {name}: {error}"))),
         }
     }
-    Ok(Settings::default())
+    Ok(None)
 }
 
 /// Where `--agents` keeps what it learned; None if the user has no home.

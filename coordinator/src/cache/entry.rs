@@ -75,6 +75,8 @@ struct Body {
     inventory: Option<pb::Inventory>,
     #[prost(message, repeated, tag = "7")]
     issues: Vec<pb::Issue>,
+    #[prost(bool, tag = "8")]
+    superseded: bool,
 }
 
 fn checksum(version_and_length: &[u8], body: &[u8]) -> [u8; 4] {
@@ -95,6 +97,7 @@ pub fn encode_entry(record: &HostRecord) -> Vec<u8> {
         validated_at_unix_millis: record.validated_at.map(Timestamp::unix_millis),
         inventory: Some((&*record.inventory).into()),
         issues: convert::issues_to_pb(&record.issues),
+        superseded: record.superseded,
     }
     .encode_to_vec();
     // Records come over a wire that caps them at 8 MiB.
@@ -153,6 +156,7 @@ pub fn decode_entry(host: &str, bytes: &[u8]) -> Result<HostRecord, DecodeEntryE
         validated_at: time("validated_at", body.validated_at_unix_millis)?,
         inventory: Arc::new(Inventory::try_from(inventory).map_err(DecodeEntryError::Field)?),
         issues: convert::issues(body.issues).map_err(DecodeEntryError::Field)?.into(),
+        superseded: body.superseded,
         saved_usage: None,
     })
 }

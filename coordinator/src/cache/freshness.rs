@@ -26,11 +26,12 @@ pub fn age(validated_at: Option<Timestamp>, now: Timestamp, limit: Option<Durati
     match now.since(validated_at) {
         Some(elapsed) if elapsed < limit => Age::Fresh,
         Some(_) => Age::Stale,
-        None if validated_at.since(now).is_some_and(|ahead| ahead > CLOCK_SKEW_TOLERANCE) => {
-            Age::FromTheFuture
-        }
-        None if limit.is_zero() => Age::Stale,
-        None => Age::Fresh,
+        None => match validated_at.since(now) {
+            Some(ahead) if ahead > CLOCK_SKEW_TOLERANCE => Age::FromTheFuture,
+            // The clock was set back by at least this much, so the record is at least this old.
+            Some(ahead) if ahead < limit => Age::Fresh,
+            _ => Age::Stale,
+        },
     }
 }
 
@@ -66,6 +67,8 @@ mod tests {
         assert_eq!(age(Some(at(301)), at(0), Some(DAY)), Age::FromTheFuture);
         assert_eq!(age(Some(at(2 * 86_400)), at(0), Some(DAY)), Age::FromTheFuture);
         assert_eq!(age(Some(at(100)), at(0), Some(Duration::ZERO)), Age::Stale);
+        assert_eq!(age(Some(at(100)), at(0), Some(Duration::from_secs(100))), Age::Stale);
+        assert_eq!(age(Some(at(100)), at(0), Some(Duration::from_secs(101))), Age::Fresh);
     }
 
     #[test]

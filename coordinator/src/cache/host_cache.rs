@@ -9,83 +9,42 @@ use std::{
 use tokio::time::{Instant, timeout, timeout_at};
 use vmuster_proto::{
     clock::SharedClock,
-    model::{Freshness, HostStanding, Problem, ProblemKind, Timestamp},
+    model::{Freshness, Problem, ProblemKind, Timestamp},
 };
 
-use super::{Age, Flights, HostRecord, Store, StoreError, age};
+use super::{Age, Flights, HostRecord, HostView, Outcome, ReadOptions, Store, StoreError, age};
 use crate::{
     fetch::{Fetched, Fetcher},
     hosts::HostEntry,
 };
 
-/// An entry is read or written in a millisecond; a disk that takes this long hangs, and answers do not wait for it.
-const DISK_DEADLINE: Duration = Duration::from_secs(2);
+/// An entry is read in a millisecond. A disk that takes this long hangs, and answers do not wait for it.
+const LOAD_PATIENCE: Duration = Duration::from_secs(2);
 
-/// How fresh a read must be and how long it may take.
-#[derive(Debug, Clone, Copy)]
-pub struct ReadOptions {
-    /// Records at least this old are asked for again; None: the TTL. Never loosens the TTL.
-    pub max_age: Option<Duration>,
-    /// When the caller must have its answer.
-    pub deadline: Instant,
-}
-
-/// What a read had to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Nothing.
-    StillFresh,
-    /// Received a new inventory.
-    Fetched,
-    /// Heard that the old one holds.
-    Unchanged,
-    /// Asked in vain, or could not ask.
-    Failed,
-}
-
-/// One host as a read found it.
-#[derive(Debug, Clone)]
-pub struct HostView {
-    /// From the registry.
-    pub entry: Arc<HostEntry>,
-    /// The last known facts.
-    pub record: Option<Arc<HostRecord>>,
-    /// Whether they are good.
-    pub freshness: Freshness,
-    /// Why not.
-    pub problem: Option<Problem>,
-    /// What the read had to do.
-    pub outcome: Outcome,
-}
-
-impl HostView {
-    /// Without the facts.
-    #[must_use]
-    pub fn standing(&self) -> HostStanding {
-        let record = self.record.as_deref();
-        HostStanding {
-            name: self.entry.name.clone(),
-            address: self.entry.address.as_ref().map(ToString::to_string).unwrap_or_default(),
-            reported_name: record.map(|record| record.reported_name.clone()).unwrap_or_default(),
-            freshness: self.freshness,
-            fetched_at: record.and_then(|record| record.fetched_at),
-            validated_at: record.and_then(|record| record.validated_at),
-            collected_at: record.and_then(|record| record.inventory.collected_at),
-            problem: self.problem.clone(),
-        }
-    }
-}
+/// An entry is written in a millisecond. What takes longer goes on while the answer is given.
+const SAVE_PATIENCE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone, Default)]
 struct Slot {
+    /// The store was looked at, or a flight ended, which knows better.
+    loaded: bool,
     record: Option<Arc<HostRecord>>,
-    /// The host said that its facts have changed since: usable only as stale.
-    superseded: bool,
-    /// The last flight failed then, because of that.
-    failure: Option<(Instant, Problem)>,
+    failure: Option<Failure>,
 }
 
-type FlightEnd = Result<Outcome, Problem>;
+/// The last flight that failed.
+#[derive(Debug, Clone)]
+struct Failure {
+    when: Instant,
+    /// Where it went: another address may do better.
+    address: String,
+    problem: Problem,
+}
+
+/// A host at an address. Never the name alone: what one address says must not be taken for another's.
+type FlightKey = (String, String);
+
+type FlightEnd = Result<(Arc<HostRecord>, Outcome), Problem>;
 
 /// Records of all hosts.
 #[derive(Debug)]
@@ -97,7 +56,7 @@ pub struct HostCache {
     failure_ttl: Duration,
     slots: RwLock<HashMap<String, Slot>>,
     loads: Flights<String, ()>,
-    fetches: Flights<String, FlightEnd>,
+    fetches: Flights<FlightKey, FlightEnd>,
     store_problem: Mutex<Option<String>>,
 }
 
@@ -118,7 +77,7 @@ impl HostCache {
     #[must_use]
     pub fn of_records(records: impl IntoIterator<Item = HostRecord>, clock: SharedClock) -> Self {
         let slot = |record: HostRecord| {
-            (record.host.clone(), Slot { record: Some(Arc::new(record)), ..Slot::default() })
+            (record.host.clone(), Slot { loaded: true, record: Some(Arc::new(record)), failure: None })
         };
         Self {
             store: None,
@@ -153,9 +112,9 @@ impl HostCache {
         if entry.address.is_none() || self.fetcher.is_none() {
             return self.offline(entry);
         }
-        // A disk that hangs must not hold up the answer: then the host is asked as if it were not known.
-        let _ = timeout_at(options.deadline.min(Instant::now() + DISK_DEADLINE), self.load_once(&entry.name))
-            .await;
+        // A disk that hangs must leave time to ask the host as if it were not known.
+        let left = options.deadline.saturating_duration_since(Instant::now());
+        let _ = timeout(LOAD_PATIENCE.min(left / 2), self.load_once(&entry.name)).await;
         if let Some(view) = self.fresh(entry, options) {
             return view;
         }
@@ -164,23 +123,43 @@ impl HostCache {
             return self.failed(entry, problem);
         }
         let (cache, host) = (Arc::clone(self), Arc::clone(entry));
-        let flight = self.fetches.join(entry.name.clone(), || async move { cache.fly(&host).await });
+        let key = (entry.name.clone(), address_of(entry));
+        let flight = self.fetches.join(key, || async move { cache.fly(&host).await });
         match timeout_at(options.deadline, flight).await {
-            Ok(Some(Ok(outcome))) => self.landed(entry, outcome),
+            Ok(Some(Ok((record, outcome)))) => HostView::fresh(entry, record, outcome),
             Ok(Some(Err(problem))) => self.failed(entry, problem),
-            Ok(None) => {
-                self.failed(entry, problem(ProblemKind::Failed, "internal error while asking; see the log"))
-            }
+            Ok(None) => self
+                .failed(entry, Problem::new(ProblemKind::Failed, "internal error while asking; see the log")),
             Err(_) => {
                 let detail = "no answer before the caller's deadline; ask again or allow more time";
-                self.failed(entry, problem(ProblemKind::Timeout, detail))
+                self.failed(entry, Problem::new(ProblemKind::Timeout, detail))
             }
         }
     }
 
+    /// Hosts that left the registry are forgotten, entries and all: one that comes back may be another machine.
+    pub async fn forget(self: &Arc<Self>, hosts: Vec<String>) {
+        {
+            let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+            hosts.iter().for_each(|host| drop(slots.remove(host)));
+        }
+        let Some(store) = self.store.clone() else { return };
+        let cache = Arc::clone(self);
+        let removal = tokio::task::spawn_blocking(move || {
+            for host in &hosts {
+                store.remove(host).unwrap_or_else(|error| cache.report_store_problem(&error));
+            }
+        });
+        // Fails only if removing panics; what is left is then removed when the host is next forgotten.
+        let _ = removal.await;
+    }
+
     /// The host's facts have changed: what is cached may only be used as stale.
-    pub fn supersede(&self, host: &str) {
-        self.change(host, |slot| slot.superseded = true);
+    pub async fn supersede(self: &Arc<Self>, host: &str) {
+        let Some(record) = self.last_known(host).await else { return };
+        let record = Arc::new(HostRecord { superseded: true, ..HostRecord::clone(&record) });
+        self.change(host, |slot| slot.record = Some(Arc::clone(&record)));
+        self.save(record).await;
     }
 
     /// The record as it is, without asking.
@@ -194,7 +173,7 @@ impl HostCache {
     }
 
     async fn load_once(self: &Arc<Self>, host: &str) {
-        if self.slot(host).is_some() {
+        if self.slot(host).is_some_and(|slot| slot.loaded) {
             return;
         }
         let (cache, name) = (Arc::clone(self), host.to_owned());
@@ -221,25 +200,10 @@ impl HostCache {
             (max_age, ttl) => max_age.or(ttl),
         };
         let slot = self.slot(&entry.name)?;
-        let record = slot.record.filter(|record| !slot.superseded && record.address == address_of(entry))?;
+        let record =
+            slot.record.filter(|record| !record.superseded && record.address == address_of(entry))?;
         let is_fresh = age(record.validated_at, self.clock.now(), limit) == Age::Fresh;
-        is_fresh.then(|| HostView {
-            entry: Arc::clone(entry),
-            record: Some(record),
-            freshness: Freshness::Fresh,
-            problem: None,
-            outcome: Outcome::StillFresh,
-        })
-    }
-
-    fn landed(&self, entry: &Arc<HostEntry>, outcome: Outcome) -> HostView {
-        HostView {
-            entry: Arc::clone(entry),
-            record: self.known(&entry.name),
-            freshness: Freshness::Fresh,
-            problem: None,
-            outcome,
-        }
+        is_fresh.then(|| HostView::fresh(entry, record, Outcome::StillFresh))
     }
 
     fn failed(&self, entry: &Arc<HostEntry>, problem: Problem) -> HostView {
@@ -256,17 +220,23 @@ impl HostCache {
     }
 
     fn offline(&self, entry: &Arc<HostEntry>) -> HostView {
-        let detail = match self.known(&entry.name).map(|record| record.validated_at) {
+        let validated_at = self.known(&entry.name).map(|record| record.validated_at);
+        let now = self.clock.now();
+        let detail = match validated_at {
+            Some(Some(then)) if then > now => {
+                "the snapshot's time has not come yet; one of the clocks is wrong"
+            }
             Some(Some(_)) => "the snapshot is older than max-age",
             Some(None) => "the snapshot does not say when it was collected",
             None => "there is no snapshot of it",
         };
-        self.failed(entry, problem(ProblemKind::Unsupported, detail))
+        self.failed(entry, Problem::new(ProblemKind::Unsupported, detail))
     }
 
     fn recent_failure(&self, entry: &HostEntry) -> Option<Problem> {
-        let (when, problem) = self.slot(&entry.name)?.failure?;
-        (when.elapsed() < self.failure_ttl).then_some(problem)
+        let failure =
+            self.slot(&entry.name)?.failure.filter(|failure| failure.address == address_of(entry))?;
+        (failure.when.elapsed() < self.failure_ttl).then_some(failure.problem)
     }
 
     /// Blocks: reads the host's file. What another clock wrote into the future is set aside.
@@ -289,7 +259,10 @@ impl HostCache {
             }
         };
         // A flight that ended meanwhile knows better.
-        self.change(host, |slot| slot.record = slot.record.take().or(record.map(Arc::new)));
+        self.change(host, |slot| {
+            slot.loaded = true;
+            slot.record = slot.record.take().or(record.map(Arc::new));
+        });
     }
 
     /// Asks the agent, and keeps the answer in memory and store.
@@ -297,22 +270,25 @@ impl HostCache {
         let end = self.fetch(entry).await;
         match &end {
             Ok((record, _)) => {
+                let record = Arc::clone(record);
                 self.change(&entry.name, |slot| {
-                    *slot = Slot { record: Some(Arc::clone(record)), superseded: false, failure: None };
+                    *slot = Slot { loaded: true, record: Some(Arc::clone(&record)), failure: None };
                 });
-                self.save(Arc::clone(record)).await;
+                self.save(record).await;
             }
             Err(problem) => {
                 tracing::debug!(host = entry.name, kind = %problem.kind, detail = problem.detail, "fetch failed");
-                self.change(&entry.name, |slot| slot.failure = Some((Instant::now(), problem.clone())));
+                let problem = problem.clone();
+                let failure = Failure { when: Instant::now(), address: address_of(entry), problem };
+                self.change(&entry.name, |slot| slot.failure = Some(failure));
             }
         }
-        end.map(|(_, outcome)| outcome)
+        end
     }
 
     async fn fetch(&self, entry: &HostEntry) -> Result<(Arc<HostRecord>, Outcome), Problem> {
         let (Some(fetcher), Some(address)) = (&self.fetcher, &entry.address) else {
-            return Err(problem(ProblemKind::Unsupported, "a saved snapshot cannot be asked"));
+            return Err(Problem::new(ProblemKind::Unsupported, "a saved snapshot cannot be asked"));
         };
         let known = self.known(&entry.name).filter(|record| record.address == address_of(entry));
         let fingerprint = known.as_ref().map(|record| record.inventory.fingerprint.as_str());
@@ -320,11 +296,12 @@ impl HostCache {
         let now: Timestamp = self.clock.now();
         match (fetched, known) {
             (Fetched::Unchanged { reported_name }, Some(known)) => {
+                let known = HostRecord::clone(&known);
                 let record =
-                    HostRecord { reported_name, validated_at: Some(now), ..HostRecord::clone(&known) };
+                    HostRecord { reported_name, validated_at: Some(now), superseded: false, ..known };
                 Ok((Arc::new(record), Outcome::Unchanged))
             }
-            (Fetched::Unchanged { .. }, None) => Err(problem(
+            (Fetched::Unchanged { .. }, None) => Err(Problem::new(
                 ProblemKind::Malformed,
                 "the agent says that nothing changed, but nothing was known",
             )),
@@ -337,6 +314,7 @@ impl HostCache {
                     validated_at: Some(now),
                     inventory,
                     issues: issues.into(),
+                    superseded: false,
                     saved_usage: None,
                 };
                 Ok((Arc::new(record), Outcome::Fetched))
@@ -344,31 +322,24 @@ impl HostCache {
         }
     }
 
-    async fn save(&self, record: Arc<HostRecord>) {
+    /// Returns when it is written, or goes on without.
+    async fn save(self: &Arc<Self>, record: Arc<HostRecord>) {
         let Some(store) = self.store.clone() else { return };
-        let host = record.host.clone();
-        match timeout(DISK_DEADLINE, tokio::task::spawn_blocking(move || store.save(&record))).await {
-            Ok(Ok(Err(error))) => self.report_store_problem(&error),
-            Ok(_) => {}
-            Err(_) => self.report(format!(
-                "writing the cache entry of {host} takes over {DISK_DEADLINE:?}; the disk may hang"
-            )),
+        let cache = Arc::clone(self);
+        let saving = tokio::task::spawn_blocking(move || {
+            store.save(&record).unwrap_or_else(|error| cache.report_store_problem(&error));
+        });
+        if timeout(SAVE_PATIENCE, saving).await.is_err() {
+            tracing::warn!("writing a cache entry takes over {SAVE_PATIENCE:?}; the disk is slow or hangs");
         }
     }
 
     fn report_store_problem(&self, error: &StoreError) {
         let source = std::error::Error::source(error);
-        self.report(source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}")));
-    }
-
-    fn report(&self, text: String) {
+        let text = source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
         tracing::warn!(problem = text, "cache");
         *self.store_problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
     }
-}
-
-fn problem(kind: ProblemKind, detail: &str) -> Problem {
-    Problem { kind, detail: detail.to_owned() }
 }
 
 fn address_of(entry: &HostEntry) -> String {

@@ -8,6 +8,7 @@ mod flights;
 mod freshness;
 mod host_cache;
 mod store;
+mod view;
 
 use std::sync::Arc;
 
@@ -16,8 +17,9 @@ use vmuster_proto::model::{Inventory, Issue, Timestamp, Usage};
 pub use entry::{DecodeEntryError, decode_entry, encode_entry};
 pub use flights::Flights;
 pub use freshness::{Age, CLOCK_SKEW_TOLERANCE, age};
-pub use host_cache::{HostCache, HostView, Outcome, ReadOptions};
+pub use host_cache::HostCache;
 pub use store::{FileStore, Sharing, Store, StoreError};
+pub use view::{HostView, Outcome, ReadOptions};
 
 /// The last known facts of one host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub struct HostRecord {
     pub inventory: Arc<Inventory>,
     /// What is absent from them, and why.
     pub issues: Arc<[Issue]>,
+    /// The host said that its facts have changed since: usable only as stale, also after a restart.
+    pub superseded: bool,
     /// A saved snapshot's figures. Of a live host usage is asked each time, never kept.
     pub saved_usage: Option<Arc<Usage>>,
 }

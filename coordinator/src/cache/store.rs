@@ -6,9 +6,9 @@
 
 use std::{
     fmt,
-    fs::{DirBuilder, File, OpenOptions},
+    fs::{DirBuilder, File, OpenOptions, Permissions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -28,8 +28,8 @@ const FILE_STEM_MAX_BYTES: usize = 200;
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
-/// What a file name may hold as it is. A dot only inside, so that no name is hidden or climbs.
-const FILE_NAME_SET: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
+/// What a file name may hold as it is; a dot not at its start (see [`file_stem`]).
+const FILE_NAME_SET: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
 
 /// The cache directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +73,12 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// It could not be written; the old entry is as it was.
     fn save(&self, record: &HostRecord) -> Result<(), StoreError>;
 
+    /// Removes the host's entry, if there is one.
+    ///
+    /// # Errors
+    /// It could not be removed.
+    fn remove(&self, host: &str) -> Result<(), StoreError>;
+
     /// Moves an entry that must not be used out of the way.
     ///
     /// # Errors
@@ -112,20 +118,21 @@ impl FileStore {
         let hosts = directory.join("hosts");
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(DIRECTORY_MODE).create(&hosts).map_err(io_error("create", &hosts))?;
+        for path in [directory, &hosts] {
+            // One that was there before may have been looser; names and addresses of hosts are nobody else's business.
+            let private = Permissions::from_mode(DIRECTORY_MODE);
+            std::fs::set_permissions(path, private).map_err(io_error("make private", path))?;
+        }
         let lock_path = directory.join(".lock");
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true).mode(FILE_MODE);
         let lock = options.open(&lock_path).map_err(io_error("open", &lock_path))?;
-        let alone = flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
-        if alone {
-            remove_temporaries(&hosts)?;
-        }
-        match sharing {
-            Sharing::Exclusive if alone => {}
-            Sharing::Exclusive => return Err(StoreError::InUse(directory.to_owned())),
-            Sharing::Shared => flock(&lock, FlockOperation::NonBlockingLockShared)
-                .map_err(|_| StoreError::InUse(directory.to_owned()))?,
-        }
+        let operation = match sharing {
+            Sharing::Exclusive => FlockOperation::NonBlockingLockExclusive,
+            Sharing::Shared => FlockOperation::NonBlockingLockShared,
+        };
+        flock(&lock, operation).map_err(|_| StoreError::InUse(directory.to_owned()))?;
+        remove_temporaries(&hosts, sharing)?;
         Ok(Self { hosts, fsync, next_temporary: AtomicU64::new(0), _lock: lock })
     }
 
@@ -185,6 +192,14 @@ impl Store for FileStore {
         })
     }
 
+    fn remove(&self, host: &str) -> Result<(), StoreError> {
+        let path = self.path_of(host);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove", &path)(error)),
+            _ => Ok(()),
+        }
+    }
+
     fn set_aside(&self, host: &str) -> Result<(), StoreError> {
         let path = self.path_of(host);
         let aside = path.with_extension("inventory.set-aside");
@@ -200,20 +215,40 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).open(path)
 }
 
-fn remove_temporaries(hosts: &Path) -> Result<(), StoreError> {
+/// Where others work too, only what a process left that no longer runs.
+fn remove_temporaries(hosts: &Path, sharing: Sharing) -> Result<(), StoreError> {
     #[expect(clippy::disallowed_methods, reason = "the store lists its own directory")]
     let entries = std::fs::read_dir(hosts).map_err(io_error("list", hosts))?;
     for entry in entries {
         let path = entry.map_err(io_error("list", hosts))?.path();
-        if path.extension().is_some_and(|extension| extension == "tmp") {
-            std::fs::remove_file(&path).map_err(io_error("remove", &path))?;
+        let Some(writer) = writer_of_temporary(&path) else { continue };
+        if sharing == Sharing::Exclusive || !Path::new("/proc").join(writer).exists() {
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    // In nobody's way: never a reason not to start.
+                    tracing::warn!(path = %path.display(), %error, "cannot remove what was left half-written");
+                }
+                _ => {}
+            }
         }
     }
     Ok(())
 }
 
+/// The process id in ".PID-NUMBER.tmp".
+fn writer_of_temporary(path: &Path) -> Option<&str> {
+    let name = path.file_name()?.to_str()?.strip_prefix('.')?.strip_suffix(".tmp")?;
+    let (writer, number) = name.split_once('-')?;
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    (digits(writer) && digits(number)).then_some(writer)
+}
+
 fn file_stem(host: &str) -> String {
-    let encoded = utf8_percent_encode(host, FILE_NAME_SET).to_string();
+    let mut encoded = utf8_percent_encode(host, FILE_NAME_SET).to_string();
+    if encoded.starts_with('.') {
+        // No name hides its file or climbs.
+        encoded.replace_range(..1, "%2E");
+    }
     if encoded.len() <= FILE_STEM_MAX_BYTES {
         return encoded;
     }
@@ -225,7 +260,7 @@ fn file_stem(host: &str) -> String {
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "tests set the scene")]
 mod tests {
-    use std::{os::unix::fs::PermissionsExt as _, sync::Arc};
+    use std::sync::Arc;
 
     use super::*;
 
@@ -238,6 +273,7 @@ mod tests {
             validated_at: None,
             inventory: Arc::default(),
             issues: Arc::default(),
+            superseded: false,
             saved_usage: None,
         }
     }
@@ -268,7 +304,10 @@ mod tests {
             assert_eq!(store.load(name).expect("loads").expect("there").host, name);
         }
         let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
-        assert_eq!(mode(&directory.path().join("hosts")), DIRECTORY_MODE);
+        assert_eq!(
+            (mode(directory.path()), mode(&directory.path().join("hosts"))),
+            (DIRECTORY_MODE, DIRECTORY_MODE)
+        );
         assert_eq!(mode(&store.path_of("a")), FILE_MODE);
     }
 
@@ -289,10 +328,15 @@ mod tests {
     fn what_a_killed_process_left_is_removed() {
         let directory = tempfile::tempdir().expect("a directory");
         drop(FileStore::open(directory.path(), Sharing::Exclusive, false).expect("opens"));
-        let stray = directory.path().join("hosts/.4711-0.tmp");
-        std::fs::write(&stray, "half").expect("written");
-        let _store = FileStore::open(directory.path(), Sharing::Shared, false).expect("opens");
-        assert!(!stray.exists());
+        // No process has this id: Linux ends at 4,194,304.
+        let dead = directory.path().join("hosts/.4294967295-0.tmp");
+        let alive = directory.path().join(format!("hosts/.{}-7.tmp", std::process::id()));
+        for (sharing, alive_stays) in [(Sharing::Shared, true), (Sharing::Exclusive, false)] {
+            std::fs::write(&dead, "half").expect("written");
+            std::fs::write(&alive, "half").expect("written");
+            drop(FileStore::open(directory.path(), sharing, false).expect("opens"));
+            assert_eq!((dead.exists(), alive.exists()), (false, alive_stays), "{sharing:?}");
+        }
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl FetchError {
             Self::Dial(error) => error.to_string(),
             other => format!("{address}: {other}"),
         };
-        Problem { kind, detail }
+        Problem::new(kind, detail)
     }
 }
 

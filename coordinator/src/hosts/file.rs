@@ -7,7 +7,10 @@ use std::{
 };
 
 use serde::Deserialize;
-use vmuster_proto::transport::{ParseAddressError, PeerAddress};
+use vmuster_proto::{
+    daemon::toml_problem,
+    transport::{ParseAddressError, PeerAddress},
+};
 
 use super::{DuplicateHost, HostEntry, Registry};
 
@@ -30,9 +33,23 @@ pub enum HostsFileError {
         #[source]
         source: io::Error,
     },
+    /// It was read and makes no sense.
+    #[error("the hosts file {path} is not valid")]
+    Invalid {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: HostsError,
+    },
+}
+
+/// Why a hosts file's text makes no sense.
+#[derive(Debug, thiserror::Error)]
+pub enum HostsError {
     /// Not TOML, or a key that is not known.
-    #[error("the hosts file is not valid: {0}")]
-    Syntax(#[from] toml::de::Error),
+    #[error("{0}")]
+    Syntax(String),
     /// A name that is not a host name.
     #[error(
         "'{0}' is not a host name: letters, digits and '-' in parts of at most 63 characters, joined by dots"
@@ -47,6 +64,9 @@ pub enum HostsFileError {
         #[source]
         source: ParseAddressError,
     },
+    /// Two hosts at one address.
+    #[error("hosts '{0}' and '{1}' have the same address")]
+    SameAddress(String, String),
     /// Two hosts of one name.
     #[error(transparent)]
     Duplicate(#[from] DuplicateHost),
@@ -73,19 +93,28 @@ struct HostTable {
 /// A registry from a hosts file's text. Names are lower-cased, as DNS compares them.
 ///
 /// # Errors
-/// See [`HostsFileError`].
-pub fn parse_hosts_file(text: &str) -> Result<Registry, HostsFileError> {
-    let file: HostsFile = toml::from_str(text)?;
+/// See [`HostsError`].
+pub fn parse_hosts_file(text: &str) -> Result<Registry, HostsError> {
+    let file: HostsFile =
+        toml::from_str(text).map_err(|error| HostsError::Syntax(toml_problem(text, &error)))?;
     let entries = file.host.into_iter().map(|table| {
         let name = table.name.to_ascii_lowercase();
         if !is_rfc_1123(&name) {
-            return Err(HostsFileError::Name(table.name));
+            return Err(HostsError::Name(table.name));
         }
         let address: PeerAddress =
-            table.address.parse().map_err(|source| HostsFileError::Address { host: name.clone(), source })?;
+            table.address.parse().map_err(|source| HostsError::Address { host: name.clone(), source })?;
         Ok(HostEntry { name, address: Some(address), labels: table.labels, maintenance: table.maintenance })
     });
-    Ok(Registry::new(entries.collect::<Result<Vec<_>, _>>()?)?)
+    let entries = entries.collect::<Result<Vec<_>, _>>()?;
+    let mut by_address = BTreeMap::new();
+    for entry in &entries {
+        // One machine counted twice, and another not at all: the slip of a hand that copies lines.
+        if let Some(other) = by_address.insert(&entry.address, &entry.name) {
+            return Err(HostsError::SameAddress(other.clone(), entry.name.clone()));
+        }
+    }
+    Ok(Registry::new(entries)?)
 }
 
 /// Reads and parses a hosts file.
@@ -102,7 +131,8 @@ pub fn read_hosts_file(path: &Path) -> Result<Registry, HostsFileError> {
         }
         Ok(text)
     };
-    parse_hosts_file(&read().map_err(|source| HostsFileError::Read { path: path.to_owned(), source })?)
+    let text = read().map_err(|source| HostsFileError::Read { path: path.to_owned(), source })?;
+    parse_hosts_file(&text).map_err(|source| HostsFileError::Invalid { path: path.to_owned(), source })
 }
 
 fn is_rfc_1123(name: &str) -> bool {
@@ -148,11 +178,13 @@ mod tests {
         };
         let host =
             |name: &str, address: &str| format!("[[host]]\nname = \"{name}\"\naddress = \"{address}\"\n");
-        assert!(refusal("[[hosts]]").contains("unknown field `hosts`"));
+        assert!(refusal("\n[[hosts]]").contains("line 2: unknown field `hosts`"));
         assert!(refusal(&host("../../etc", "h:1")).contains("not a host name"));
         assert!(refusal(&host("a", "nowhere")).contains("host 'a': 'nowhere' is not an address"));
         let twice = host("a", "h:1") + &host("A", "h:2");
         assert_eq!(refusal(&twice), "host 'a' is listed twice");
+        let same = host("a", "h:1") + &host("b", "h:1");
+        assert_eq!(refusal(&same), "hosts 'a' and 'b' have the same address");
         for bad in ["", ".", "-a", "a-", "a..b", "ä", "a b", "a/b", &"x".repeat(64), &"x.".repeat(140)] {
             assert!(refusal(&host(bad, "h:1")).contains("not a host name"), "{bad}");
         }

@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use vmuster_proto::transport::PeerAddress;
 
-pub use file::{HostsFileError, parse_hosts_file, read_hosts_file};
+pub use file::{HostsError, HostsFileError, parse_hosts_file, read_hosts_file};
 pub use scope::{Scope, ScopeError};
 
 /// One member of the cluster.

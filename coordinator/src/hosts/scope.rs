@@ -43,14 +43,15 @@ impl Scope {
     /// # Errors
     /// A name that is not registered (a mistyped exclusion would quietly not exclude), or no host at all.
     pub fn select(&self, registry: &Registry) -> Result<Vec<Arc<HostEntry>>, ScopeError> {
+        let (names, exclude) = (registered(&self.names, registry), registered(&self.exclude, registry));
         let unknown: Vec<_> =
-            self.names.union(&self.exclude).filter(|name| registry.get(name).is_none()).cloned().collect();
+            names.union(&exclude).filter(|name| registry.get(name).is_none()).cloned().collect();
         if !unknown.is_empty() {
             return Err(ScopeError::NotRegistered(unknown));
         }
         let in_scope = |host: &&Arc<HostEntry>| {
-            (self.names.is_empty() || self.names.contains(&host.name))
-                && !self.exclude.contains(&host.name)
+            (names.is_empty() || names.contains(&host.name))
+                && !exclude.contains(&host.name)
                 && self.labels.iter().all(|(key, value)| host.labels.get(key) == Some(value))
         };
         let hosts: Vec<_> = registry.iter().filter(in_scope).cloned().collect();
@@ -64,16 +65,28 @@ impl Scope {
         if registry.is_empty() {
             return "no host is registered; add [[host]] entries to the coordinator's hosts file".to_owned();
         }
-        let labels: Vec<_> = self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let mut conditions = Vec::new();
-        if !labels.is_empty() {
-            conditions.push(format!("with {}", labels.join(", ")));
+        if !self.names.is_empty() {
+            conditions.push(format!("named {}", self.names.iter().cloned().collect::<Vec<_>>().join(" or ")));
+        }
+        if !self.labels.is_empty() {
+            let labels: Vec<_> = self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            conditions.push(format!("labelled {}", labels.join(" and ")));
         }
         if !self.exclude.is_empty() {
-            conditions.push(format!("besides the {} excluded", self.exclude.len()));
+            conditions.push("not excluded".to_owned());
         }
-        format!("of {} registered, none {}", registry.len(), conditions.join(", "))
+        format!("of {} registered, none is {}", registry.len(), conditions.join(" and "))
     }
+}
+
+/// Names as the registry spells them: DNS does not tell upper case from lower, so neither need the caller.
+fn registered(names: &BTreeSet<String>, registry: &Registry) -> BTreeSet<String> {
+    let spelled = |name: &String| {
+        let lower = name.to_ascii_lowercase();
+        if registry.get(name).is_none() && registry.get(&lower).is_some() { lower } else { name.clone() }
+    };
+    names.iter().map(spelled).collect()
 }
 
 #[cfg(test)]
@@ -102,7 +115,7 @@ mod tests {
         assert_eq!(names(&Scope { exclude: set(&["b"]), ..Scope::default() }), ["a", "c"]);
         let zone = BTreeMap::from([("zone".to_owned(), "1".to_owned())]);
         assert_eq!(names(&Scope { labels: zone.clone(), ..Scope::default() }), ["a", "b"]);
-        assert_eq!(names(&Scope { labels: zone, names: set(&["b", "c"]), ..Scope::default() }), ["b"]);
+        assert_eq!(names(&Scope { labels: zone, names: set(&["B", "c"]), ..Scope::default() }), ["b"]);
     }
 
     #[test]

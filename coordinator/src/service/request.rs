@@ -7,6 +7,7 @@ use vmuster_proto::{
     convert::{self, DecodeError},
     model::Layer,
     pb,
+    transport::Limits,
 };
 
 use crate::{flags::Detail, hosts::Scope};
@@ -62,7 +63,8 @@ pub(super) fn page(message: &pb::ListHostsRequest) -> Result<(Option<String>, us
 /// How long the call may take by `grpc-timeout` (the caller's whole deadline), less what the reply needs.
 pub(super) fn time_for_call(metadata: &MetadataMap, default: Duration) -> Duration {
     let header = metadata.get("grpc-timeout").and_then(|value| value.to_str().ok());
-    let asked = header.and_then(parse_grpc_timeout).unwrap_or(default);
+    // The server's own cap ends at the headers; a stream of answers is bounded here.
+    let asked = header.and_then(parse_grpc_timeout).unwrap_or(default).min(Limits::COORDINATOR.call_deadline);
     asked.saturating_sub(REPLY_MARGIN_MAX.min(asked / 10))
 }
 
@@ -97,7 +99,8 @@ mod tests {
         };
         assert_eq!(time("10S"), Duration::from_millis(9750));
         assert_eq!(time("500m"), Duration::from_millis(450));
-        assert_eq!(time("1H"), Duration::from_millis(3_599_750));
+        assert_eq!(time("5M"), Duration::from_millis(299_750));
+        assert_eq!(time("1H"), time("600S"));
         for nonsense in ["", "S", "5", "123456789S", "-1S", "1x", "1 S"] {
             assert_eq!(time(nonsense), Duration::from_millis(99_750), "{nonsense}");
         }

@@ -14,7 +14,7 @@ pub use issue::{issues, issues_to_pb};
 
 use std::collections::BTreeMap;
 
-use crate::model::{CpuSet, FeatureSet, Timestamp};
+use crate::model::{CpuSet, FeatureSet, Timestamp, printable};
 
 /// The longest text in any field; the longest real one, a model name, has 48 bytes (details of issues some hundred).
 pub const TEXT_MAX_BYTES: usize = 4096;
@@ -53,7 +53,8 @@ fn text(field: &str, value: String) -> Result<String, DecodeError> {
             format!("{} bytes of text, limit {TEXT_MAX_BYTES}", value.len()),
         ));
     }
-    Ok(value)
+    // Firmware strings hold odd bytes: no reason to refuse a host, and none to let them steer a terminal.
+    Ok(if value.contains(char::is_control) { printable(&value, TEXT_MAX_BYTES) } else { value })
 }
 
 fn optional_text(field: &str, value: Option<String>) -> Result<Option<String>, DecodeError> {

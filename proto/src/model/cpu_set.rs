@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::printable;
+
 /// Numbers from 0 to this, exclusive. The kernel's largest NR_CPUS is 8,192; the cap keeps a hostile "0-4000000000"
 /// from costing memory.
 pub const CPU_LIMIT: u32 = 1 << 16;
@@ -27,6 +29,13 @@ pub enum ParseCpuSetError {
     /// A number is at or above [`CPU_LIMIT`].
     #[error("CPU number {0} is too large (limit {CPU_LIMIT})")]
     TooLarge(String),
+}
+
+/// As much of a wrong part as an error message shows.
+const SHOWN_MAX_BYTES: usize = 40;
+
+fn shown(part: &str) -> String {
+    printable(part, SHOWN_MAX_BYTES)
 }
 
 impl CpuSet {
@@ -107,8 +116,8 @@ impl CpuSet {
     pub fn from_mask(text: &str) -> Result<Self, ParseCpuSetError> {
         let mut set = Self::new();
         for (group, digits) in text.trim().rsplit(',').enumerate() {
-            let bits = u32::from_str_radix(digits, 16)
-                .map_err(|_| ParseCpuSetError::Malformed(digits.to_owned()))?;
+            let bits =
+                u32::from_str_radix(digits, 16).map_err(|_| ParseCpuSetError::Malformed(shown(digits)))?;
             for bit in (0..32u32).filter(|bit| bits & (1 << bit) != 0) {
                 let cpu = u32::try_from(group).ok().and_then(|g| g.checked_mul(32)?.checked_add(bit));
                 if !cpu.is_some_and(|cpu| set.insert(cpu)) {
@@ -127,13 +136,13 @@ impl CpuSet {
     }
 
     fn insert_range(&mut self, part: &str) -> Result<(), ParseCpuSetError> {
-        let malformed = || ParseCpuSetError::Malformed(part.to_owned());
+        let malformed = || ParseCpuSetError::Malformed(shown(part));
         let number = |text: &str| -> Result<u32, ParseCpuSetError> {
             if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
                 return Err(malformed());
             }
             let small = text.parse().ok().filter(|n| *n < CPU_LIMIT);
-            small.ok_or_else(|| ParseCpuSetError::TooLarge(text.to_owned()))
+            small.ok_or_else(|| ParseCpuSetError::TooLarge(shown(text)))
         };
         let Some((first, rest)) = part.split_once('-') else {
             self.insert(number(part)?);
@@ -147,7 +156,7 @@ impl CpuSet {
         };
         let (first, last) = (number(first)?, number(last)?);
         if first > last || group == 0 || used == 0 || used > group {
-            return Err(ParseCpuSetError::EmptyRange(part.to_owned()));
+            return Err(ParseCpuSetError::EmptyRange(shown(part)));
         }
         for cpu in (first..=last).filter(|cpu| (cpu - first) % group < used) {
             self.insert(cpu);

@@ -2,6 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::printable;
+
+/// A file's content may be part of a detail and must not make it large.
+const TEXT_MAX_BYTES: usize = 1000;
+
 /// Why a section or field is absent or doubtful. Absence always has one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Issue {
@@ -38,7 +43,7 @@ pub enum IssueKind {
 }
 
 impl Issue {
-    /// An issue.
+    /// An issue, its texts made printable and cut to a readable length.
     #[must_use]
     pub fn new(
         section: impl Into<String>,
@@ -46,7 +51,13 @@ impl Issue {
         kind: IssueKind,
         detail: impl Into<String>,
     ) -> Self {
-        Self { section: section.into(), source: source.into(), kind, detail: detail.into() }
+        let short = |text: String| printable(&text, TEXT_MAX_BYTES);
+        Self {
+            section: short(section.into()),
+            source: short(source.into()),
+            kind,
+            detail: short(detail.into()),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod inventory;
 mod issue;
 mod snapshot;
 mod standing;
+mod text;
 mod time;
 mod units;
 mod usage;
@@ -22,7 +23,8 @@ pub use inventory::{Cpu, CpuTopology, HugepagePool, Inventory, Memory, Numa, Num
 pub use issue::{Issue, IssueKind, sort_issues};
 pub use snapshot::{SNAPSHOT_SCHEMA, Snapshot};
 pub use standing::{Freshness, HostStanding, HostSummary, MissingHost, Problem, ProblemKind};
-pub use time::{Timestamp, TimestampOutOfRange};
+pub use text::printable;
+pub use time::{ParseDurationError, Timestamp, TimestampOutOfRange, parse_duration};
 pub use units::{Bytes, ParseBytesError};
 pub use usage::{FreeHugepages, MemoryUsage, NumaNodeUsage, NumaUsage, OwnProcess, Usage};
 pub use verdict::Verdict;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, Timestamp};
+use super::{Bytes, Timestamp, printable};
 
 /// How a host's facts stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -66,6 +66,17 @@ pub struct Problem {
     pub kind: ProblemKind,
     /// For a human, with what to do next.
     pub detail: String,
+}
+
+/// Details are for humans and go into every answer about the host: what a peer sent must not make them large.
+const DETAIL_MAX_BYTES: usize = 400;
+
+impl Problem {
+    /// A problem, its detail made printable and cut to a readable length.
+    #[must_use]
+    pub fn new(kind: ProblemKind, detail: impl AsRef<str>) -> Self {
+        Self { kind, detail: printable(detail.as_ref(), DETAIL_MAX_BYTES) }
+    }
 }
 
 /// How one host's facts stand. Times are explained in cluster_service.proto.

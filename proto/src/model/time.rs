@@ -107,6 +107,23 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
+/// A hundred years: longer than any wait or age, and far from where times overflow.
+const DURATION_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// Text that is not a duration.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a duration: write a number and a unit, as in 500ms, 30s, 5m, 12h or 1day")]
+pub struct ParseDurationError(String);
+
+/// A duration as people write it.
+///
+/// # Errors
+/// No number, no unit, or too long.
+pub fn parse_duration(text: &str) -> Result<Duration, ParseDurationError> {
+    let parsed = humantime::parse_duration(text).ok().filter(|duration| *duration <= DURATION_MAX);
+    parsed.ok_or_else(|| ParseDurationError(text.to_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

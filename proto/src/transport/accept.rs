@@ -27,7 +27,7 @@ pub fn incoming(
 ) -> (ReceiverStream<io::Result<Connection>>, JoinHandle<()>) {
     let (sender, receiver) = mpsc::channel(1);
     let slots = Arc::new(Semaphore::new(limits.max_connections));
-    let policy = Arc::new(policy);
+    let (policy, lookups) = (Arc::new(policy), Arc::new(Semaphore::new(limits.max_user_lookups)));
     let accepting = tokio::spawn(async move {
         loop {
             // The slot comes first: beyond the cap, peers wait in the kernel's backlog and cost no descriptor.
@@ -43,9 +43,9 @@ pub fn incoming(
                     continue;
                 }
             };
-            let (sender, policy) = (sender.clone(), Arc::clone(&policy));
+            let (sender, policy, lookups) = (sender.clone(), Arc::clone(&policy), Arc::clone(&lookups));
             tokio::spawn(async move {
-                match timeout(limits.preface_deadline, admit(accepted, permit, policy)).await {
+                match timeout(limits.preface_deadline, admit(accepted, permit, policy, lookups)).await {
                     // Fails only when the server is going down.
                     Ok(Ok(connection)) => drop(sender.send(Ok(connection)).await),
                     Ok(Err(error)) => tracing::debug!(%error, "dropped a connection"),
@@ -79,13 +79,21 @@ async fn admit(
     accepted: Accepted,
     permit: OwnedSemaphorePermit,
     policy: Arc<RolePolicy>,
+    lookups: Arc<Semaphore>,
 ) -> io::Result<Connection> {
     let (stream, peer): (Box<dyn ByteStream>, Peer) = match accepted {
         Accepted::Tcp(stream, description) => (Box::new(stream), Peer { role: Role::Reader, description }),
         Accepted::Unix(stream) => {
             let credentials = stream.peer_cred()?;
             let (uid, gid) = (credentials.uid(), credentials.gid());
-            let role = tokio::task::spawn_blocking(move || policy.role_of(uid, gid)).await?;
+            // The user database may hang, and its thread with it: so many and no more.
+            let lookup = lookups.acquire_owned().await.map_err(io::Error::other)?;
+            let role = tokio::task::spawn_blocking(move || {
+                let role = policy.role_of(uid, gid);
+                drop(lookup);
+                role
+            });
+            let role = role.await?;
             (Box::new(stream), Peer { role, description: format!("uid {uid}") })
         }
     };

@@ -35,6 +35,10 @@ pub struct Limits {
     pub max_header_bytes: u32,
     /// Streams reset before they were served (CVE-2023-44487) until the connection is cut.
     pub max_pending_resets: usize,
+    /// Questions to the user database at once: each holds a thread, for as long as the database hangs.
+    pub max_user_lookups: usize,
+    /// How long a connection may live: peers that hold one and ask nothing make room for others. Asking again is cheap.
+    pub max_connection_age: Duration,
     /// From the shutdown signal to the end, for calls under way.
     pub shutdown_grace: Duration,
 }
@@ -51,6 +55,8 @@ impl Limits {
         keepalive_timeout: Duration::from_secs(5),
         max_header_bytes: 16 << 10,
         max_pending_resets: 8,
+        max_user_lookups: 8,
+        max_connection_age: Duration::from_secs(3600),
         shutdown_grace: Duration::from_secs(5),
     };
 

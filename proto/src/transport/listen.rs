@@ -87,6 +87,9 @@ pub async fn bind(
     if !address.is_local() && !insecure {
         return Err(ListenError::Insecure(address.clone()));
     }
+    if !address.is_local() {
+        tracing::warn!(%address, "listening for other machines without TLS, as `insecure = true` says");
+    }
     let io = |source| ListenError::Io { address: address.clone(), source };
     match address {
         ListenAddress::Tcp(wanted) => {
@@ -95,7 +98,7 @@ pub async fn bind(
             Ok(Listener { socket: Socket::Tcp(listener), address, file: None })
         }
         ListenAddress::Unix(path) => {
-            refuse_if_taken(path).await?;
+            refuse_if_taken(address, path).await?;
             let listener = bind_unix(path, group).map_err(io)?;
             Ok(Listener { socket: Socket::Unix(listener), address: address.clone(), file: file_at(path) })
         }
@@ -106,12 +109,22 @@ fn file_at(path: &Path) -> Option<(u64, u64)> {
     std::fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
-/// A socket nobody answers on is left from a killed process and may be replaced.
-async fn refuse_if_taken(path: &Path) -> Result<(), ListenError> {
+/// A socket nobody listens on any more is left from a killed process and may be replaced.
+async fn refuse_if_taken(address: &ListenAddress, path: &Path) -> Result<(), ListenError> {
     match std::fs::symlink_metadata(path) {
-        Ok(metadata) if !metadata.file_type().is_socket() => Err(ListenError::NotASocket(path.to_owned())),
-        Ok(_) if UnixStream::connect(path).await.is_ok() => Err(ListenError::InUse(path.to_owned())),
-        Ok(_) | Err(_) => Ok(()),
+        Ok(metadata) if !metadata.file_type().is_socket() => {
+            return Err(ListenError::NotASocket(path.to_owned()));
+        }
+        Ok(_) => {}
+        Err(_) => return Ok(()),
+    }
+    match UnixStream::connect(path).await {
+        Ok(_) => Err(ListenError::InUse(path.to_owned())),
+        Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => {
+            Ok(())
+        }
+        // A full backlog, or no right to ask: somebody may be there.
+        Err(source) => Err(ListenError::Io { address: address.clone(), source }),
     }
 }
 

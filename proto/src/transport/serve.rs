@@ -91,6 +91,7 @@ async fn serve_connections(
         .http2_keepalive_timeout(Some(limits.keepalive_timeout))
         .http2_max_header_list_size(limits.max_header_bytes)
         .http2_max_pending_accept_reset_streams(Some(limits.max_pending_resets))
+        .max_connection_age(limits.max_connection_age)
         .add_routes(routes)
         .serve_with_incoming_shutdown(connections.map(|(_, connection)| connection), async {
             // An error means that the sender is gone: stop as well.

@@ -6,7 +6,7 @@ use tempfile::tempdir;
 use vmuster_tests::{
     agents::TestAgent,
     fixtures::{host, host_names},
-    programs::{Daemon, run, vmuster},
+    programs::{Daemon, Signal, run, vmuster},
 };
 
 /// The intersection of the flags of every processor of every host, computed by sort and comm from cpuinfo.
@@ -91,10 +91,10 @@ fn flags_of_real_daemons_and_of_snapshots_are_the_same() {
     assert_eq!(of_coordinator.stdout, by_shell(&names));
     assert_eq!(of_coordinator, of_snapshots);
 
-    coordinator.signal("TERM");
+    coordinator.signal(Signal::TERM);
     assert_eq!(coordinator.wait(), 0, "a coordinator stops cleanly on SIGTERM");
     for agent in &mut agents {
-        agent.signal("TERM");
+        agent.signal(Signal::TERM);
         assert_eq!(agent.wait(), 0, "an agent stops cleanly on SIGTERM");
     }
 }

@@ -2,9 +2,12 @@
 
 mod admission;
 mod cache_damage;
+mod cache_rules;
 mod cli;
+mod cli_answers;
 mod discovery;
 mod exit_codes;
 mod freshness;
 mod house_rules;
+mod questions;
 mod reload;

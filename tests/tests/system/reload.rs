@@ -5,7 +5,7 @@ use std::fs;
 use tempfile::tempdir;
 use vmuster_tests::{
     coordinators::write_hosts_file,
-    programs::{Daemon, vmuster},
+    programs::{Daemon, Signal, vmuster},
 };
 
 /// Far more questions than a reload takes; each takes some 20 ms.
@@ -16,7 +16,7 @@ fn sighup_reads_the_hosts_file_again_and_keeps_the_old_hosts_if_it_is_broken() {
     let home = tempdir().expect("a home");
     let at = |name: &str| home.path().join(name).display().to_string();
     let hosts_file = home.path().join("hosts.toml");
-    let dead = format!("unix:{}", at("dead.sock"));
+    let (dead, gone) = (format!("unix:{}", at("dead.sock")), format!("unix:{}", at("gone.sock")));
     write_hosts_file(&hosts_file, &[("a", &dead)]);
     let socket = format!("unix:{}", at("c.sock"));
     let config = format!(
@@ -30,15 +30,15 @@ fn sighup_reads_the_hosts_file_again_and_keeps_the_old_hosts_if_it_is_broken() {
     let until = |expected: &str| (0..QUESTIONS_MAX).any(|_| hosts() == expected);
     assert!(until("a\n"));
 
-    write_hosts_file(&hosts_file, &[("a", &dead), ("b", &dead)]);
-    daemon.signal("HUP");
+    write_hosts_file(&hosts_file, &[("a", &dead), ("b", &gone)]);
+    daemon.signal(Signal::HUP);
     assert!(until("a\nb\n"), "the new host is there");
 
     fs::write(&hosts_file, "[[host]]\nname = ").expect("broken");
-    daemon.signal("HUP");
+    daemon.signal(Signal::HUP);
     write_hosts_file(&home.path().join("good.toml"), &[("c", &dead)]);
     assert_eq!(hosts(), "a\nb\n", "a broken file changes nothing");
     fs::rename(home.path().join("good.toml"), &hosts_file).expect("mended");
-    daemon.signal("HUP");
+    daemon.signal(Signal::HUP);
     assert!(until("c\n"), "it still listens to SIGHUP");
 }

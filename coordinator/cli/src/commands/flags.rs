@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vmuster_proto::{
     clock::{Clock as _, SystemClock},
-    model::{FlagsAnswer, Freshness, Layer},
+    model::{FlagsAnswer, FlagsGroup, Freshness, Layer},
 };
 
 use super::completeness;
@@ -25,6 +25,9 @@ pub(crate) async fn run(
         LayerArgument::Host => Layer::Host,
         LayerArgument::Guest => Layer::Guest,
     };
+    if arguments.why.as_deref() == Some("") {
+        return Err(Failure::usage("--why needs the name of a flag"));
+    }
     let max_age = refresh_first(client, &arguments.scope, max_age).await?;
     let absent = arguments.matrix || arguments.why.is_some();
     let question = FlagsRequest { layer, scope: &arguments.scope, absent };
@@ -43,6 +46,12 @@ fn show(answer: &FlagsAnswer, arguments: &FlagsArguments) -> Result<Answered, Fa
     }
     if answer.groups.iter().any(|group| group.features.is_empty()) {
         answered.exits.insert(Exit::No);
+    }
+    if let Some(flag) = arguments.why.as_deref().filter(|flag| !anybody_has(answer, flag)) {
+        answered.notes.push(format!(
+            "note: no host has {flag}; is it spelled as the {} layer spells it?",
+            layer_word(answer.layer)
+        ));
     }
     let view = match (&arguments.why, arguments.matrix) {
         (Some(flag), _) => View::Why(flag),
@@ -66,6 +75,18 @@ fn show(answer: &FlagsAnswer, arguments: &FlagsArguments) -> Result<Answered, Fa
     Ok(answered)
 }
 
+fn anybody_has(answer: &FlagsAnswer, flag: &str) -> bool {
+    let some_have = |group: &FlagsGroup| group.absent.iter().any(|absent| absent.name == flag);
+    answer.groups.iter().any(|group| group.features.contains(flag) || some_have(group))
+}
+
+fn layer_word(layer: Layer) -> &'static str {
+    match layer {
+        Layer::Host => "host",
+        Layer::Guest => "guest",
+    }
+}
+
 fn several_groups(answer: &FlagsAnswer) -> String {
     let arches: Vec<_> = answer.groups.iter().map(|group| group.arch.as_str()).collect();
     format!("error: the hosts are of several architectures ({}): ask for one with --arch", arches.join(", "))
@@ -78,8 +99,10 @@ fn notes(answer: &FlagsAnswer) -> Vec<String> {
         format!("warning: {} is stale: its last known flags are used ({why})", host.name)
     });
     let missing = answer.missing.iter().map(|host| {
-        let count = answer.host_count;
-        let effect = format!("this answer is about the other {count} and may be too wide");
+        let effect = match answer.host_count {
+            0 => "there is no answer without it".to_owned(),
+            count => format!("this answer is about the other {count} and may be too wide"),
+        };
         format!("warning: {} is missing: {effect} ({})", host.name, host.problem.detail)
     });
     stale.chain(missing).collect()

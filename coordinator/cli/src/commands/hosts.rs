@@ -12,7 +12,7 @@ use super::completeness;
 use crate::{
     args::{HostsCommand, Output, ScopeArguments},
     client::{Client, HostReport},
-    exit::{Answered, Failure},
+    exit::{Answered, Exit, Failure},
     progress::{bar, refresh_first},
     render::{self, width},
 };
@@ -59,12 +59,21 @@ async fn show(
     max_age: Option<Duration>,
     keys_are_addresses: bool,
 ) -> Result<Answered, Failure> {
+    if output == Output::Plain {
+        return Err(Failure::usage("`hosts show` has no plain form; use -o json"));
+    }
     let report = client.show(host, max_age).await?;
-    let exits = completeness([report.standing.freshness]);
-    let notes = problem_note(&report.standing).into_iter().collect();
+    let mut exits = completeness([report.standing.freshness]);
+    let mut notes: Vec<_> = problem_note(&report.standing).into_iter().collect();
+    // A saved snapshot need not have usage; a host that is asked for it should answer.
+    if report.usage.is_none() && !report.standing.address.is_empty() {
+        exits.insert(Exit::Incomplete);
+        let why =
+            report.issues.iter().find(|issue| issue.section == "usage").map_or("", |issue| &issue.detail);
+        notes.push(format!("warning: the usage of {host} is not known: {why}"));
+    }
     let text = match output {
-        Output::Table => render::hosts::show_table(&report, SystemClock.now(), width()),
-        Output::Plain => return Err(Failure::usage("`hosts show` has no plain form; use -o json")),
+        Output::Table | Output::Plain => render::hosts::show_table(&report, SystemClock.now(), width()),
         Output::Json => render::json(&snapshot(report, keys_are_addresses))?,
         Output::Yaml => render::yaml(&snapshot(report, keys_are_addresses))?,
     };

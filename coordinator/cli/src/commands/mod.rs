@@ -17,6 +17,9 @@ use crate::{
 pub(crate) async fn run(arguments: Arguments) -> Result<Answered, Failure> {
     let mut asked = ask(&arguments.source).await?;
     let max_age = arguments.source.max_age;
+    // Saved snapshots cannot be brought up to date, so there is no progress to show.
+    let is_offline = asked.embedded.as_ref().is_some_and(|cluster| cluster.cache().fetcher().is_none());
+    asked.client.set_progress(!is_offline);
     let mut answered = match &arguments.command {
         Command::Flags(flags) => flags::run(&mut asked.client, flags, max_age).await,
         Command::Hosts(hosts) => {

@@ -74,7 +74,7 @@ pub(crate) fn refresh_table(hosts: &[(HostStanding, &'static str)], width: u16) 
     let mut list = Columns::new(&["HOST", "OUTCOME", "FRESHNESS", "DETAIL"], width);
     for (host, outcome) in hosts {
         let detail = host.problem.as_ref().map(|problem| problem.detail.clone()).unwrap_or_default();
-        list.row([host.name.clone(), (*outcome).to_owned(), host.freshness.to_string(), detail]);
+        list.row([host.name.clone(), outcome.replace('_', " "), host.freshness.to_string(), detail]);
     }
     list.text()
 }
@@ -85,8 +85,8 @@ pub(crate) fn show_table(report: &HostReport, now: Timestamp, width: u16) -> Str
     facts.text("Host", Some(&standing.name));
     facts.text("Reports", Some(&standing.reported_name).filter(|name| **name != standing.name));
     facts.text("Address", Some(&standing.address).filter(|address| !address.is_empty()));
-    let validated = age(standing.validated_at, now);
-    facts.value("Freshness", Some(format!("{}, validated {validated} ago", standing.freshness)));
+    let validated = standing.validated_at.map(|then| format!(", validated {} ago", age(Some(then), now)));
+    facts.value("Freshness", Some(format!("{}{}", standing.freshness, validated.unwrap_or_default())));
     facts.value("Collected", inventory.collected_at);
     describe(inventory, &mut facts);
     if let Some(memory) = usage.as_ref().and_then(|usage| usage.memory.as_ref()) {
