@@ -6,6 +6,7 @@
     unused_qualifications,
     reason = "generated; documented in the schema"
 )]
+#![allow(rustdoc::all, reason = "comments of the schema are not rustdoc")]
 #![allow(clippy::all, clippy::restriction, clippy::pedantic, reason = "generated")]
 
 tonic::include_proto!("vmuster.v1");

@@ -10,7 +10,7 @@ const TEXT_MAX_BYTES: usize = 1000;
 /// Why a section or field is absent or doubtful. Absence always has one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Issue {
-    /// A section ("numa") or field ("numa.nodes[3].cpus").
+    /// A section ("numa") or field ("numa.nodes\[3\].cpus").
     pub section: String,
     /// A path, or the name of a call.
     pub source: String,
