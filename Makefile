@@ -22,7 +22,7 @@ test: setup
 	$(CARGO) test --locked --workspace
 
 bench: setup
-	$(CARGO) bench --locked --workspace --benches
+	$(CARGO) bench --locked -p vmuster-tests --bench cluster
 
 lint: setup
 	$(CARGO) fmt --all --check

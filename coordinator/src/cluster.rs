@@ -140,9 +140,10 @@ impl Cluster {
         let usage = if with_usage { self.usage(entry.address.as_ref(), options).await } else { None };
         if let Some(Ok(FetchedUsage { inventory_fingerprint, .. })) = &usage {
             // A reboot or upgrade inside the TTL shows here first.
-            let known = self.cache.last_known(host).await.map(|record| record.inventory.fingerprint.clone());
+            let known = self.cache.last_known(&entry.name, options.deadline).await;
+            let known = known.map(|record| record.inventory.fingerprint.clone());
             if known.is_some() && known != *inventory_fingerprint {
-                self.cache.supersede(host).await;
+                self.cache.supersede(&entry.name, options.deadline).await;
             }
         }
         let view = self.cache.read(&entry, options).await;

@@ -100,7 +100,7 @@ fn files_at(path: &Path, skipped: &mut Vec<PathBuf>) -> Result<Vec<PathBuf>, Sna
         .map_err(error)?;
     files.sort();
     let (files, others): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| suffix(file).is_some());
-    skipped.extend(others.into_iter().filter(|file| file.is_file()));
+    skipped.extend(others);
     if files.is_empty() { Err(SnapshotError::None(path.to_owned())) } else { Ok(files) }
 }
 

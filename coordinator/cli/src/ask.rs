@@ -36,7 +36,9 @@ pub(crate) async fn ask(source: &Source) -> Result<Asked, Failure> {
     if !source.snapshots.is_empty() {
         let (cluster, skipped) =
             offline_cluster(&source.snapshots, Arc::new(SystemClock)).map_err(snapshot_failure)?;
-        let note = |file: PathBuf| format!("note: {} is left out: not .json, .yaml or .yml", file.display());
+        let note = |file: PathBuf| {
+            format!("note: {} is left out: not a file named *.json, *.yaml or *.yml", file.display())
+        };
         return Ok(embed(cluster, source, skipped.into_iter().map(note).collect()));
     }
     if !source.agents.is_empty() {

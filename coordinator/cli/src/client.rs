@@ -59,8 +59,11 @@ pub(crate) struct FlagsRequest<'a> {
 impl Client {
     /// To a coordinator.
     pub(crate) async fn connect(address: &PeerAddress, timeout: Duration) -> Result<Self, Failure> {
+        let deadline = Instant::now() + timeout;
         match connect(address, CONNECT_DEADLINE.min(timeout)).await {
-            Ok(channel) => Ok(Self::over(BoxCloneSyncService::new(channel.map_err(AnyError::from)), timeout)),
+            Ok(channel) => {
+                Ok(Self::over(BoxCloneSyncService::new(channel.map_err(AnyError::from)), timeout, deadline))
+            }
             Err(error @ DialError::Denied { .. }) => Err(Failure::denied(error)),
             Err(error) => Err(Failure::cannot_answer(format!(
                 "{error}. Is the coordinator running? Name another with --coordinator, or ask with --agents or --snapshots"
@@ -76,12 +79,13 @@ impl Client {
             request.extensions_mut().insert(Peer::own_process());
             server.clone().oneshot(request)
         });
-        Self::over(BoxCloneSyncService::new(service.map_err(AnyError::from)), timeout)
+        let deadline = Instant::now() + timeout;
+        Self::over(BoxCloneSyncService::new(service.map_err(AnyError::from)), timeout, deadline)
     }
 
-    fn over(transport: Transport, timeout: Duration) -> Self {
+    fn over(transport: Transport, timeout: Duration, deadline: Instant) -> Self {
         let rpc = ClusterServiceClient::new(transport).max_decoding_message_size(CLUSTER_REPLY_MAX_BYTES);
-        Self { rpc, timeout, deadline: Instant::now() + timeout, progress: true }
+        Self { rpc, timeout, deadline, progress: true }
     }
 
     /// Whether to show how far it is, where somebody looks.

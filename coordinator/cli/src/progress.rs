@@ -5,6 +5,7 @@ use std::{io::IsTerminal as _, time::Duration};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 use tokio_stream::StreamExt as _;
+use vmuster_proto::model::Freshness;
 
 use crate::{args::ScopeArguments, client::Client, exit::Failure};
 
@@ -33,11 +34,15 @@ pub(crate) async fn refresh_first(
     }
     let start = Instant::now();
     let mut steps = client.refresh(scope, max_age).await?;
+    let mut all_fresh = true;
     while let Some(step) = steps.next().await {
         let step = step?;
         bar.set_length(u64::from(step.of));
         bar.set_position(u64::from(step.done));
+        all_fresh &= step.host.is_none_or(|(host, _)| host.freshness == Freshness::Fresh);
     }
     bar.finish_and_clear();
-    Ok(max_age.map(|max_age| max_age.saturating_add(start.elapsed() + Duration::from_secs(1))))
+    // A host that was just asked in vain must not pass for fresh because the question is put a little later.
+    let since = start.elapsed() + Duration::from_secs(1);
+    Ok(max_age.map(|max_age| if all_fresh { max_age.saturating_add(since) } else { max_age }))
 }

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout, timeout_at},
+};
 use vmuster_proto::{
     clock::SharedClock,
     model::{Freshness, Problem, ProblemKind, Timestamp},
@@ -20,6 +23,9 @@ use crate::{
 
 /// An entry is read in a millisecond. A disk that takes this long hangs, and answers do not wait for it.
 const LOAD_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Threads that a hanging disk may hold; the runtime has 512 for everything.
+const DISK_WORKERS: u32 = 16;
 
 /// An entry is written in a millisecond. What takes longer goes on while the answer is given.
 const SAVE_PATIENCE: Duration = Duration::from_millis(100);
@@ -58,6 +64,9 @@ pub struct HostCache {
     loads: Flights<String, ()>,
     fetches: Flights<FlightKey, FlightEnd>,
     store_problem: Mutex<Option<String>>,
+    /// One write at a time, so that they keep their order.
+    writing: Mutex<()>,
+    disk: Arc<Semaphore>,
 }
 
 impl HostCache {
@@ -89,6 +98,8 @@ impl HostCache {
             loads: Flights::default(),
             fetches: Flights::default(),
             store_problem: Mutex::default(),
+            writing: Mutex::default(),
+            disk: Arc::new(Semaphore::new(DISK_WORKERS as usize)),
         }
     }
 
@@ -112,9 +123,7 @@ impl HostCache {
         if entry.address.is_none() || self.fetcher.is_none() {
             return self.offline(entry);
         }
-        // A disk that hangs must leave time to ask the host as if it were not known.
-        let left = options.deadline.saturating_duration_since(Instant::now());
-        let _ = timeout(LOAD_PATIENCE.min(left / 2), self.load_once(&entry.name)).await;
+        self.load_once(&entry.name, options.deadline).await;
         if let Some(view) = self.fresh(entry, options) {
             return view;
         }
@@ -143,45 +152,75 @@ impl HostCache {
             let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
             hosts.iter().for_each(|host| drop(slots.remove(host)));
         }
-        let Some(store) = self.store.clone() else { return };
-        let cache = Arc::clone(self);
-        let removal = tokio::task::spawn_blocking(move || {
+        let removal = self.on_disk(LOAD_PATIENCE, move |cache, store| {
+            let _turn = cache.writing.lock().unwrap_or_else(PoisonError::into_inner);
             for host in &hosts {
                 store.remove(host).unwrap_or_else(|error| cache.report_store_problem(&error));
             }
         });
-        // Fails only if removing panics; what is left is then removed when the host is next forgotten.
-        let _ = removal.await;
+        removal.await;
     }
 
     /// The host's facts have changed: what is cached may only be used as stale.
-    pub async fn supersede(self: &Arc<Self>, host: &str) {
-        let Some(record) = self.last_known(host).await else { return };
+    pub async fn supersede(self: &Arc<Self>, host: &str, deadline: Instant) {
+        let Some(record) = self.last_known(host, deadline).await else { return };
         let record = Arc::new(HostRecord { superseded: true, ..HostRecord::clone(&record) });
-        self.change(host, |slot| slot.record = Some(Arc::clone(&record)));
-        self.save(record).await;
+        self.change(host, |slot| slot.record = Some(record));
+        self.save(host.to_owned()).await;
     }
 
     /// The record as it is, without asking.
-    pub async fn last_known(self: &Arc<Self>, host: &str) -> Option<Arc<HostRecord>> {
-        self.load_once(host).await;
+    pub async fn last_known(self: &Arc<Self>, host: &str, deadline: Instant) -> Option<Arc<HostRecord>> {
+        self.load_once(host, deadline).await;
         self.known(host)
+    }
+
+    /// Waits until what is known is also on disk; false if that takes longer than `patience`.
+    pub async fn settle(&self, patience: Duration) -> bool {
+        timeout(patience, self.disk.acquire_many(DISK_WORKERS)).await.is_ok()
+    }
+
+    /// Work on the store, on a thread of its own. Goes on without it when that takes too long: a disk that hangs holds so
+    /// many threads and no more, and costs no answer.
+    async fn on_disk(
+        self: &Arc<Self>,
+        patience: Duration,
+        work: impl FnOnce(&Self, &dyn Store) + Send + 'static,
+    ) {
+        let Some(store) = self.store.clone() else { return };
+        let cache = Arc::clone(self);
+        let working = async {
+            // The semaphore is never closed.
+            let Ok(worker) = Arc::clone(&self.disk).acquire_owned().await else { return };
+            let blocking = tokio::task::spawn_blocking(move || {
+                work(&cache, &*store);
+                drop(worker);
+            });
+            // Fails only if the work panics, and then there is nothing to use.
+            let _ = blocking.await;
+        };
+        if timeout(patience, working).await.is_err() {
+            tracing::warn!("the cache's disk did not answer within {patience:?}; it is slow or hangs");
+        }
     }
 
     fn known(&self, host: &str) -> Option<Arc<HostRecord>> {
         self.slot(host)?.record
     }
 
-    async fn load_once(self: &Arc<Self>, host: &str) {
+    /// Leaves time to ask the host as if it were not known.
+    async fn load_once(self: &Arc<Self>, host: &str, deadline: Instant) {
         if self.slot(host).is_some_and(|slot| slot.loaded) {
             return;
         }
+        self.change(host, |_| {});
         let (cache, name) = (Arc::clone(self), host.to_owned());
         let load = || async move {
-            // The task only fails if loading panics, and then there is nothing to use.
-            let _ = tokio::task::spawn_blocking(move || cache.load(&name)).await;
+            cache.on_disk(LOAD_PATIENCE, move |cache, store| cache.load(&name, store)).await;
         };
-        self.loads.join(host.to_owned(), load).await;
+        let left = deadline.saturating_duration_since(Instant::now());
+        // Too late is as good as not there: the host is asked.
+        let _ = timeout(LOAD_PATIENCE.min(left / 2), self.loads.join(host.to_owned(), load)).await;
     }
 
     fn slot(&self, host: &str) -> Option<Slot> {
@@ -191,6 +230,14 @@ impl HostCache {
     fn change(&self, host: &str, change: impl FnOnce(&mut Slot)) {
         let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
         change(slots.entry(host.to_owned()).or_default());
+    }
+
+    /// Unless the host was forgotten meanwhile: what was under way then must not bring it back.
+    fn change_known(&self, host: &str, change: impl FnOnce(&mut Slot)) {
+        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = slots.get_mut(host) {
+            change(slot);
+        }
     }
 
     /// None unless the record in memory is this host's and young enough.
@@ -240,8 +287,7 @@ impl HostCache {
     }
 
     /// Blocks: reads the host's file. What another clock wrote into the future is set aside.
-    fn load(&self, host: &str) {
-        let Some(store) = &self.store else { return };
+    fn load(&self, host: &str, store: &dyn Store) {
         let record = match store.load(host) {
             Ok(record) => record.filter(|record| {
                 let future = age(record.validated_at, self.clock.now(), self.ttl) == Age::FromTheFuture;
@@ -259,7 +305,7 @@ impl HostCache {
             }
         };
         // A flight that ended meanwhile knows better.
-        self.change(host, |slot| {
+        self.change_known(host, |slot| {
             slot.loaded = true;
             slot.record = slot.record.take().or(record.map(Arc::new));
         });
@@ -267,20 +313,21 @@ impl HostCache {
 
     /// Asks the agent, and keeps the answer in memory and store.
     async fn fly(self: Arc<Self>, entry: &Arc<HostEntry>) -> FlightEnd {
+        self.change(&entry.name, |_| {});
         let end = self.fetch(entry).await;
         match &end {
             Ok((record, _)) => {
                 let record = Arc::clone(record);
-                self.change(&entry.name, |slot| {
-                    *slot = Slot { loaded: true, record: Some(Arc::clone(&record)), failure: None };
+                self.change_known(&entry.name, |slot| {
+                    *slot = Slot { loaded: true, record: Some(record), failure: None };
                 });
-                self.save(record).await;
+                self.save(entry.name.clone()).await;
             }
             Err(problem) => {
                 tracing::debug!(host = entry.name, kind = %problem.kind, detail = problem.detail, "fetch failed");
                 let problem = problem.clone();
                 let failure = Failure { when: Instant::now(), address: address_of(entry), problem };
-                self.change(&entry.name, |slot| slot.failure = Some(failure));
+                self.change_known(&entry.name, |slot| slot.failure = Some(failure));
             }
         }
         end
@@ -322,16 +369,15 @@ impl HostCache {
         }
     }
 
-    /// Returns when it is written, or goes on without.
-    async fn save(self: &Arc<Self>, record: Arc<HostRecord>) {
-        let Some(store) = self.store.clone() else { return };
-        let cache = Arc::clone(self);
-        let saving = tokio::task::spawn_blocking(move || {
-            store.save(&record).unwrap_or_else(|error| cache.report_store_problem(&error));
+    /// Writes what is known of the host when its turn comes: a write that was late never undoes a later one.
+    async fn save(self: &Arc<Self>, host: String) {
+        let save = self.on_disk(SAVE_PATIENCE, move |cache, store| {
+            let _turn = cache.writing.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(record) = cache.known(&host) {
+                store.save(&record).unwrap_or_else(|error| cache.report_store_problem(&error));
+            }
         });
-        if timeout(SAVE_PATIENCE, saving).await.is_err() {
-            tracing::warn!("writing a cache entry takes over {SAVE_PATIENCE:?}; the disk is slow or hangs");
-        }
+        save.await;
     }
 
     fn report_store_problem(&self, error: &StoreError) {

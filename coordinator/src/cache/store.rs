@@ -118,11 +118,10 @@ impl FileStore {
         let hosts = directory.join("hosts");
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(DIRECTORY_MODE).create(&hosts).map_err(io_error("create", &hosts))?;
-        for path in [directory, &hosts] {
-            // One that was there before may have been looser; names and addresses of hosts are nobody else's business.
-            let private = Permissions::from_mode(DIRECTORY_MODE);
-            std::fs::set_permissions(path, private).map_err(io_error("make private", path))?;
-        }
+        // Names and addresses of hosts are nobody else's business. `hosts` is ours alone; the directory above may be
+        // anybody's choice, so its mode is only set where it was made here.
+        let private = Permissions::from_mode(DIRECTORY_MODE);
+        std::fs::set_permissions(&hosts, private).map_err(io_error("make private", &hosts))?;
         let lock_path = directory.join(".lock");
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true).mode(FILE_MODE);
@@ -304,10 +303,7 @@ mod tests {
             assert_eq!(store.load(name).expect("loads").expect("there").host, name);
         }
         let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
-        assert_eq!(
-            (mode(directory.path()), mode(&directory.path().join("hosts"))),
-            (DIRECTORY_MODE, DIRECTORY_MODE)
-        );
+        assert_eq!(mode(&directory.path().join("hosts")), DIRECTORY_MODE);
         assert_eq!(mode(&store.path_of("a")), FILE_MODE);
     }
 

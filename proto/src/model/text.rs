@@ -1,27 +1,44 @@
 //! Text that came from somewhere else and is shown to people.
 
+/// What a control character is shown as. One byte, so that cleaning never makes a text longer.
+const UNPRINTABLE: char = '?';
+
+/// What stands for the rest of a text that was cut.
+const ELLIPSIS: char = '\u{2026}';
+
 /// The text without control characters (a peer could otherwise write to the reader's terminal, or add lines to a list)
-/// and cut to at most `max_bytes` and an ellipsis.
+/// and cut to at most `max_bytes`, an ellipsis included.
 #[must_use]
 pub fn printable(text: &str, max_bytes: usize) -> String {
-    let shown = text.char_indices().take_while(|(at, c)| at + c.len_utf8() <= max_bytes);
-    let mut clean: String =
-        shown.map(|(_, c)| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
-    if text.len() > max_bytes {
-        clean.push('\u{2026}');
+    let clean = |c: char| if c.is_control() { UNPRINTABLE } else { c };
+    if text.len() <= max_bytes {
+        return text.chars().map(clean).collect();
     }
-    clean
+    let room = max_bytes.saturating_sub(ELLIPSIS.len_utf8());
+    let kept = text.char_indices().take_while(|(at, c)| at + c.len_utf8() <= room);
+    kept.map(|(_, c)| clean(c)).chain([ELLIPSIS]).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
     fn keeps_words_and_drops_what_steers_a_terminal() {
         assert_eq!(printable("Intel(R) Xeon\u{ae} \u{e4}", 100), "Intel(R) Xeon\u{ae} \u{e4}");
-        assert_eq!(printable("\x1b[2Jowned\nwarning: x", 100), "\u{fffd}[2Jowned\u{fffd}warning: x");
-        assert_eq!(printable("\u{e4}\u{e4}\u{e4}", 5), "\u{e4}\u{e4}\u{2026}");
-        assert_eq!(printable("", 0), "");
+        assert_eq!(printable("\x1b[2Jowned\nwarning: x", 100), "?[2Jowned?warning: x");
+        assert_eq!(printable("\u{e4}\u{e4}\u{e4}\u{e4}", 7), "\u{e4}\u{e4}\u{2026}");
+    }
+
+    proptest! {
+        #[test]
+        fn never_grows_and_is_not_changed_twice(text: String, max_bytes in 3..60_usize) {
+            let once = printable(&text, max_bytes);
+            prop_assert!(once.len() <= max_bytes && once.len() <= text.len().max(3));
+            prop_assert!(!once.contains(char::is_control));
+            prop_assert_eq!(printable(&once, max_bytes), once);
+        }
     }
 }

@@ -152,8 +152,8 @@ async fn an_answer_that_stalls_anywhere_costs_the_deadline_and_no_more() {
         let start = Instant::now();
         let problem = fetcher(deadline).inventory(&peer, "").await.expect_err("it stalls");
         assert_eq!(problem.kind, ProblemKind::Timeout, "after {bytes_back} bytes: {}", problem.detail);
-        // Twice, for a machine that is busy; without a deadline on the body it would be for ever.
-        assert!(start.elapsed() < deadline * 2, "after {bytes_back} bytes: {:?}", start.elapsed());
+        // Ten times, for a machine that is busy; without a deadline on the body it would be for ever.
+        assert!(start.elapsed() < deadline * 10, "after {bytes_back} bytes: {:?}", start.elapsed());
     }
 }
 

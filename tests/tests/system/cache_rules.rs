@@ -16,9 +16,9 @@ use tokio::{
 };
 use vmuster_coordinator::{
     cache::{FileStore, HostCache, HostRecord, HostView, Outcome, Sharing, Store, StoreError},
-    cluster::read_within,
+    cluster::{Cluster, read_within},
     fetch::Fetcher,
-    hosts::HostEntry,
+    hosts::{HostEntry, Registry},
 };
 use vmuster_proto::{
     clock::Clock,
@@ -28,6 +28,12 @@ use vmuster_tests::{
     agents::{Calls, TestAgent},
     fixtures::host,
 };
+
+/// For real agents, also on a busy machine.
+const PATIENT: Duration = Duration::from_secs(10);
+
+/// For peers that never answer.
+const IMPATIENT: Duration = Duration::from_millis(500);
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -73,11 +79,11 @@ impl Setup {
 
     /// A freshly started coordinator's cache: TTL one hour, failures remembered for an hour.
     fn cache(&self) -> Arc<HostCache> {
-        self.cache_with(self.store(), HOUR)
+        self.cache_with(self.store(), HOUR, PATIENT)
     }
 
-    fn cache_with(&self, store: Arc<dyn Store>, failure_ttl: Duration) -> Arc<HostCache> {
-        let fetcher = Arc::new(Fetcher::new(2, Duration::from_millis(500)));
+    fn cache_with(&self, store: Arc<dyn Store>, failure_ttl: Duration, deadline: Duration) -> Arc<HostCache> {
+        let fetcher = Arc::new(Fetcher::new(2, deadline));
         Arc::new(HostCache::new(Some(store), fetcher, Arc::new(self.clock.clone()), HOUR, failure_ttl))
     }
 }
@@ -86,8 +92,12 @@ fn entry(address: &str) -> Arc<HostEntry> {
     Arc::new(HostEntry::new("kvm-01", Some(address.parse().expect("an address"))))
 }
 
+fn soon() -> tokio::time::Instant {
+    tokio::time::Instant::now() + PATIENT
+}
+
 async fn read(cache: &Arc<HostCache>, entry: &Arc<HostEntry>, max_age: Option<Duration>) -> HostView {
-    cache.read(entry, read_within(max_age, Duration::from_secs(5))).await
+    cache.read(entry, read_within(max_age, PATIENT)).await
 }
 
 fn reported(view: &HostView) -> &str {
@@ -121,7 +131,7 @@ async fn a_question_to_a_new_address_does_not_join_the_flight_to_the_old_one() {
     let setup = Setup::new();
     let silent = UnixListener::bind(setup.directory.path().join("silent.sock")).expect("a socket");
     let agent = setup.agent("rome-2s").await;
-    let cache = setup.cache();
+    let cache = setup.cache_with(setup.store(), HOUR, Duration::from_secs(2));
     let hanging = {
         let cache = Arc::clone(&cache);
         let old = entry(&format!("unix:{}", setup.directory.path().join("silent.sock").display()));
@@ -154,7 +164,7 @@ async fn a_failure_is_remembered_for_a_while_but_not_against_the_callers_will() 
     read(&cache, &dead, Some(Duration::ZERO)).await;
     assert!(connections.load(Ordering::SeqCst) > asked, "max_age 0 always asks");
 
-    let forgetful = setup.cache_with(setup.store(), Duration::ZERO);
+    let forgetful = setup.cache_with(setup.store(), Duration::ZERO, PATIENT);
     read(&forgetful, &dead, None).await;
     let asked = connections.load(Ordering::SeqCst);
     read(&forgetful, &dead, None).await;
@@ -187,7 +197,7 @@ async fn a_superseded_record_is_stale_even_after_a_restart_until_the_host_is_hea
     let mut agent = setup.agent("nehalem-old").await;
     let (cache, host) = (setup.cache(), entry(&agent.address));
     read(&cache, &host, None).await;
-    cache.supersede("kvm-01").await;
+    cache.supersede("kvm-01", soon()).await;
     agent.stop().await;
     for cache in [cache, setup.cache()] {
         let view = read(&cache, &host, None).await;
@@ -231,7 +241,7 @@ async fn so_many_hosts_are_asked_at_once_and_no_more() {
             });
         }
     });
-    let cache = setup.cache();
+    let cache = setup.cache_with(setup.store(), HOUR, IMPATIENT);
     let hosts: Vec<_> = (0..10)
         .map(|i| Arc::new(HostEntry::new(format!("kvm-{i}"), Some(address.parse().expect("an address")))))
         .collect();
@@ -279,13 +289,64 @@ async fn a_disk_that_hangs_costs_no_answer() {
     let setup = Setup::new();
     let agent = setup.agent("nehalem-old").await;
     let (end, hanging) = mpsc::channel();
-    let cache = setup.cache_with(Arc::new(HangingStore(Mutex::new(hanging))), HOUR);
+    let cache = setup.cache_with(Arc::new(HangingStore(Mutex::new(hanging))), HOUR, PATIENT);
+    let registry = Registry::new([HostEntry::clone(&entry(&agent.address))]).expect("one");
+    let cluster = Cluster::new(registry, Arc::clone(&cache));
     let start = Instant::now();
-    let options = read_within(None, Duration::from_secs(4));
-    let view = cache.read(&entry(&agent.address), options).await;
-    assert_eq!((view.freshness, view.outcome), (Freshness::Fresh, Outcome::Fetched));
-    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    let options = read_within(None, PATIENT);
+    let report = cluster.show("kvm-01", options, true).await.expect("it is there");
+    assert_eq!((report.view.freshness, report.view.outcome), (Freshness::Fresh, Outcome::Fetched));
+    assert!(report.usage.is_some());
+    assert!(start.elapsed() < PATIENT, "{:?}", start.elapsed());
     assert_eq!(cache.read(&entry(&agent.address), options).await.outcome, Outcome::StillFresh);
+    assert!(!cache.settle(Duration::from_millis(1)).await, "it is not on disk");
     // Lets the blocked threads go, or the runtime would wait for them.
     drop(end);
+}
+
+/// A disk whose first write waits for the test's word.
+#[derive(Debug)]
+struct LateStore {
+    inner: Arc<FileStore>,
+    first: Mutex<Option<mpsc::Receiver<()>>>,
+}
+
+impl Store for LateStore {
+    fn load(&self, host: &str) -> Result<Option<HostRecord>, StoreError> {
+        self.inner.load(host)
+    }
+    fn save(&self, record: &HostRecord) -> Result<(), StoreError> {
+        let first = self.first.lock().expect("not poisoned").take();
+        // The sender goes without a word when the test is done.
+        let _ = first.map(|word| word.recv());
+        self.inner.save(record)
+    }
+    fn remove(&self, host: &str) -> Result<(), StoreError> {
+        self.inner.remove(host)
+    }
+    fn set_aside(&self, host: &str) -> Result<(), StoreError> {
+        self.inner.set_aside(host)
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_is_late_undoes_nothing() {
+    for forgotten in [false, true] {
+        let setup = Setup::new();
+        let agent = setup.agent("nehalem-old").await;
+        let (word, first) = mpsc::channel();
+        let inner = setup.store();
+        let late = LateStore { inner: Arc::clone(&inner), first: Mutex::new(Some(first)) };
+        let cache = setup.cache_with(Arc::new(late), HOUR, PATIENT);
+        read(&cache, &entry(&agent.address), None).await;
+        if forgotten {
+            cache.forget(vec!["kvm-01".to_owned()]).await;
+        } else {
+            cache.supersede("kvm-01", soon()).await;
+        }
+        drop(word);
+        assert!(cache.settle(PATIENT).await);
+        let kept = inner.load("kvm-01").expect("readable").map(|record| record.superseded);
+        assert_eq!(kept, (!forgotten).then_some(true), "forgotten: {forgotten}");
+    }
 }

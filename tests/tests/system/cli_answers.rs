@@ -85,6 +85,8 @@ async fn a_host_that_cannot_be_asked_shows_in_every_command_and_its_exit_code() 
         let ended = vmuster(home.path(), &arguments);
         assert!(ended.code == 3 && ended.stdout.contains("stale"), "{arguments:?}: {ended:?}");
     }
+    let ended = on_terminal(home.path(), &["--agents", &both, "flags", "--max-age", "0s"]);
+    assert_eq!(ended.code, 3, "asked in vain a moment ago is not fresh: {ended:?}");
     let show = ["--agents", &both, "hosts", "show", &gone.address, "-o", "json"];
     let ended = vmuster(home.path(), &show);
     assert!(ended.code == 3 && ended.stderr.contains("usage of"), "fresh facts, but no usage: {ended:?}");
@@ -110,7 +112,9 @@ fn more_hosts_than_fit_on_a_page_are_all_listed() {
 }
 
 /// An agent whose every word is long, and steers terminals.
-struct Loud;
+struct Loud {
+    makes_no_sense: bool,
+}
 
 const LOUD: &str = "\x1b[2Jowned\nwarning: all is well ";
 
@@ -120,8 +124,14 @@ impl AgentService for Loud {
         &self,
         _: Request<pb::GetInventoryRequest>,
     ) -> Result<Response<pb::GetInventoryResponse>, Status> {
-        let cpu = pb::Cpu { online_cpus: Some(LOUD.repeat(5000)), ..Default::default() };
-        let inventory = Some(pb::Inventory { cpu: Some(cpu), ..Default::default() });
+        let cpu = if self.makes_no_sense {
+            pb::Cpu { online_cpus: Some(LOUD.repeat(5000)), ..Default::default() }
+        } else {
+            let host_flags = Some(pb::FeatureNames { names: vec!["fpu".to_owned()] });
+            pb::Cpu { vendor: Some("\x01".repeat(4000)), host_flags, ..Default::default() }
+        };
+        let system = Some(pb::System { arch: Some("x86_64".to_owned()), ..Default::default() });
+        let inventory = Some(pb::Inventory { cpu: Some(cpu), system, ..Default::default() });
         let collected = pb::CollectedInventory { inventory, issues: Vec::new() };
         Ok(Response::new(pb::GetInventoryResponse {
             name: LOUD.to_owned(),
@@ -148,27 +158,30 @@ impl AgentService for Loud {
     }
 }
 
+async fn loud_agent(makes_no_sense: bool) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+    let service = AgentServiceServer::new(Loud { makes_no_sense });
+    tokio::spawn(tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming));
+    address
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_loud_agent_spoils_nobody_elses_answer_and_no_terminal() {
     let home = tempdir().expect("a home");
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let loud = listener.local_addr().expect("bound").to_string();
-    let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
-    tokio::spawn(
-        tonic::transport::Server::builder()
-            .add_service(AgentServiceServer::new(Loud))
-            .serve_with_incoming(incoming),
-    );
     let agent = TestAgent::start(&host("nehalem-old"), home.path().join("a.sock")).await;
-    let both = format!("{},{loud}", agent.address);
-    for command in [vec!["flags"], vec!["hosts", "list"], vec!["hosts", "refresh"]] {
-        let arguments = [&["--agents", &both], command.as_slice()].concat();
-        let ended = vmuster(home.path(), &arguments);
-        assert_eq!(ended.code, 3, "{ended:?}");
-        assert!(ended.stdout.contains("a.sock"), "the other host's answer is there: {ended:?}");
-        let all = ended.stdout + &ended.stderr;
-        assert!(!all.contains('\x1b') && !all.contains("\nwarning: all is well"), "{all}");
-        assert!(all.len() < 5000, "{} bytes", all.len());
+    for (makes_no_sense, code) in [(true, 3), (false, 0)] {
+        let both = format!("{},{}", agent.address, loud_agent(makes_no_sense).await);
+        for command in [vec!["hosts", "refresh"], vec!["flags"], vec!["hosts", "list"]] {
+            let arguments = [&["--agents", &both], command.as_slice()].concat();
+            let ended = vmuster(home.path(), &arguments);
+            assert_eq!(ended.code, code, "{ended:?}");
+            assert!(ended.stdout.contains("a.sock"), "the other host's answer is there: {ended:?}");
+            let all = ended.stdout + &ended.stderr;
+            assert!(!all.contains('\x1b') && !all.contains("\nwarning: all is well"), "{all}");
+            assert!(all.len() < 20_000, "{} bytes", all.len());
+        }
     }
     let refused = vmuster(home.path(), &["--coordinator", &agent.address, "flags"]);
     assert!(refused.code == 4 && refused.stderr.contains("is it a vmuster coordinator?"), "{refused:?}");

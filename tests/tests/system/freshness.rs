@@ -160,3 +160,25 @@ async fn a_restarted_coordinator_asks_nobody_and_answers_the_same() {
     assert_eq!(answers[0], answers[1]);
     assert_eq!(fleet.calls(), [Calls { inventories: 1, ..Calls::default() }; 3]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_spelled_in_capitals_is_the_same_host() {
+    let home = tempdir().expect("a home");
+    let recorded = home.path().join("host");
+    copy_host("nehalem-old", &recorded);
+    let agent = TestAgent::start(&recorded, home.path().join("a.sock")).await;
+    let coordinator = TestCoordinator::start(home.path(), &[("kvm-01", &agent.address)]).await;
+    let show = |name: &str| {
+        let ended = vmuster(
+            home.path(),
+            &["--coordinator", &coordinator.address, "hosts", "show", name, "-o", "json"],
+        );
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        serde_json::from_str::<serde_json::Value>(&ended.stdout).expect("JSON")
+    };
+    show("kvm-01");
+    let boot_id = recorded.join("proc/sys/kernel/random/boot_id");
+    std::fs::write(boot_id, "00000000-0000-4000-8000-000000000001\n").expect("a reboot");
+    let after = show("KVM-01");
+    assert_eq!(after["inventory"]["system"]["boot_id"], "00000000-0000-4000-8000-000000000001");
+}

@@ -3,7 +3,7 @@
 mod flags;
 mod hosts;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use vmuster_proto::model::Freshness;
 
@@ -12,6 +12,9 @@ use crate::{
     ask::ask,
     exit::{Answered, Exit, Failure},
 };
+
+/// What was learned is worth a moment: without it the next command asks every host again.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Runs the command line.
 pub(crate) async fn run(arguments: Arguments) -> Result<Answered, Failure> {
@@ -27,8 +30,13 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Answered, Failure> {
         }
     }?;
     answered.notes.splice(0..0, asked.notes);
-    if let Some(problem) = asked.embedded.and_then(|cluster| cluster.cache().take_store_problem()) {
-        answered.notes.push(format!("note: {problem}"));
+    if let Some(cluster) = asked.embedded {
+        if !cluster.cache().settle(SETTLE_PATIENCE).await {
+            answered.notes.push(
+                "note: the cache's disk is slow or hangs; hosts may be asked again next time".to_owned(),
+            );
+        }
+        answered.notes.extend(cluster.cache().take_store_problem().map(|problem| format!("note: {problem}")));
     }
     Ok(answered)
 }
