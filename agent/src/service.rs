@@ -12,7 +12,7 @@ use vmuster_proto::{
         self, agent_service_server::AgentService, get_inventory_response::Outcome,
         get_usage_response::Standing,
     },
-    transport::{Role, error_status, require_role},
+    transport::{Role, error_status, not_implemented, require_role},
 };
 
 use crate::{
@@ -60,10 +60,6 @@ fn collect_error(error: CollectError) -> Status {
     };
     tracing::error!(%error, reason, "cannot collect");
     error_status(code, error.to_string(), reason)
-}
-
-fn not_implemented(call: &str) -> Status {
-    error_status(Code::Unimplemented, format!("{call} is not built yet in this version"), "NOT_IMPLEMENTED")
 }
 
 #[tonic::async_trait]

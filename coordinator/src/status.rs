@@ -38,11 +38,6 @@ pub(crate) fn invalid(error: &DecodeError) -> Status {
     Status::with_error_details(Code::InvalidArgument, error.to_string(), details)
 }
 
-pub(crate) fn not_implemented(call: &str) -> Status {
-    let message = format!("{call} is not built yet in this version");
-    error_status(Code::Unimplemented, message, "NOT_IMPLEMENTED")
-}
-
 /// The ErrorInfo.reason of a status that vmuster made.
 #[must_use]
 pub fn reason_of(status: &Status) -> Option<String> {

@@ -10,13 +10,13 @@ use vmuster_proto::{
     convert::{flags_answer_to_pb, issues_to_pb},
     model::HostStanding,
     pb::{self, cluster_service_server::ClusterService},
-    transport::{Role, require_role},
+    transport::{Role, not_implemented, require_role},
 };
 
 use crate::{
     cache::{HostView, Outcome, ReadOptions},
     cluster::{Cluster, FlagsQuestion, read_within},
-    status::{cluster_error, invalid, not_implemented, scope_error},
+    status::{cluster_error, invalid, scope_error},
 };
 use request::{flags_detail, flags_layer, max_age, page, scope, time_for_call};
 

@@ -21,5 +21,5 @@ pub use limits::{
     AGENT_REPLY_MAX_BYTES, CLUSTER_REPLY_MAX_BYTES, CONNECT_DEADLINE, Limits, REQUEST_MAX_BYTES,
 };
 pub use listen::{ListenError, Listener, bind};
-pub use role::{Peer, Role, RolePolicy, UnknownGroup, error_status, group_id, require_role};
+pub use role::{Peer, Role, RolePolicy, UnknownGroup, error_status, group_id, not_implemented, require_role};
 pub use serve::{ServeError, serve, standard_routes};

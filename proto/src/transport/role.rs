@@ -133,6 +133,12 @@ pub fn error_status(code: Code, message: impl Into<String>, reason: &str) -> Sta
     Status::with_error_details(code, message, details)
 }
 
+/// The answer to a call that a later version fills.
+#[must_use]
+pub fn not_implemented(call: &str) -> Status {
+    error_status(Code::Unimplemented, format!("{call} is not built yet in this version"), "NOT_IMPLEMENTED")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
