@@ -261,8 +261,10 @@ fn features_of(view: &HostView, layer: Layer) -> Result<HostFeatures<'_>, Proble
         return Err(view.problem.clone().unwrap_or_else(unknown));
     };
     let unsupported = |section: &str, what: &str| {
-        let about = |issue: &&Issue| issue.section == section || issue.section.starts_with("cpu");
-        let why = record.issues.iter().find(about);
+        // The field's own issue, else its section's: a neighbour's reason would mislead.
+        let parent = section.split('.').next().unwrap_or(section);
+        let about = |section: &str| record.issues.iter().find(|issue| issue.section == section);
+        let why = about(section).or_else(|| about(parent));
         let why = why.map_or(String::new(), |issue| format!(" ({}: {})", issue.source, issue.detail));
         missing(ProblemKind::Unsupported, format!("the host does not report {what}{why}"))
     };

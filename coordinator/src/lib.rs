@@ -13,5 +13,6 @@ pub mod server;
 pub mod service;
 pub mod snapshots;
 mod status;
+mod text_file;
 
 pub use status::{EMPTY_SCOPE, HOST_NOT_REGISTERED, INVALID_FIELD, reason_of};

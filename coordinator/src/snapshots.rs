@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::{self, Read as _},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -16,6 +16,7 @@ use crate::{
     cache::{HostCache, HostRecord},
     cluster::Cluster,
     hosts::{DuplicateHost, HostEntry, Registry},
+    text_file::read_text,
 };
 
 /// A snapshot of 8,192 CPUs has about 1 MiB of JSON.
@@ -110,19 +111,8 @@ fn suffix(file: &Path) -> Option<&'static str> {
 }
 
 fn read_snapshot(path: &Path) -> Result<HostRecord, SnapshotError> {
-    let read = || -> io::Result<String> {
-        #[expect(clippy::disallowed_methods, reason = "the snapshots' own reader, capped")]
-        let file = std::fs::File::open(path)?;
-        let mut text = String::new();
-        if file.take(SNAPSHOT_MAX_BYTES + 1).read_to_string(&mut text)? as u64 > SNAPSHOT_MAX_BYTES {
-            return Err(io::Error::new(
-                io::ErrorKind::FileTooLarge,
-                format!("over {SNAPSHOT_MAX_BYTES} bytes"),
-            ));
-        }
-        Ok(text)
-    };
-    let text = read().map_err(|source| SnapshotError::Read { path: path.to_owned(), source })?;
+    let text = read_text(path, SNAPSHOT_MAX_BYTES)
+        .map_err(|source| SnapshotError::Read { path: path.to_owned(), source })?;
     let malformed = |problem: String| SnapshotError::Malformed { path: path.to_owned(), problem };
     let is_yaml = matches!(suffix(path), Some("yaml" | "yml"));
     let snapshot: Snapshot = if is_yaml {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    io::{self, Read as _},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -11,6 +11,8 @@ use vmuster_proto::{
     daemon::toml_problem,
     transport::{ParseAddressError, PeerAddress},
 };
+
+use crate::text_file::read_text;
 
 use super::{DuplicateHost, HostEntry, Registry};
 
@@ -122,16 +124,8 @@ pub fn parse_hosts_file(text: &str) -> Result<Registry, HostsError> {
 /// # Errors
 /// See [`HostsFileError`].
 pub fn read_hosts_file(path: &Path) -> Result<Registry, HostsFileError> {
-    let read = || -> io::Result<String> {
-        #[expect(clippy::disallowed_methods, reason = "the hosts file's own reader, capped")]
-        let file = std::fs::File::open(path)?;
-        let mut text = String::new();
-        if file.take(FILE_MAX_BYTES + 1).read_to_string(&mut text)? as u64 > FILE_MAX_BYTES {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("over {FILE_MAX_BYTES} bytes")));
-        }
-        Ok(text)
-    };
-    let text = read().map_err(|source| HostsFileError::Read { path: path.to_owned(), source })?;
+    let text = read_text(path, FILE_MAX_BYTES)
+        .map_err(|source| HostsFileError::Read { path: path.to_owned(), source })?;
     parse_hosts_file(&text).map_err(|source| HostsFileError::Invalid { path: path.to_owned(), source })
 }
 

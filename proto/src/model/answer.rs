@@ -1,6 +1,9 @@
 //! The answer to "which CPU flags do these hosts share?".
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +20,15 @@ pub enum Layer {
     Host,
     /// What hosts' hypervisors can give a guest and migrate.
     Guest,
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Host => "host",
+            Self::Guest => "guest",
+        })
+    }
 }
 
 /// The flags all hosts in scope share; fields as in cluster_service.proto's ComputeCommonCpuFlagsResponse.

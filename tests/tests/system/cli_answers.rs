@@ -12,7 +12,7 @@ use vmuster_proto::pb::{
 };
 use vmuster_tests::{
     agents::{Calls, TestAgent},
-    fixtures::host,
+    fixtures::{copy_host, host},
     programs::{Ended, isolated, program, run, vmuster},
 };
 
@@ -185,4 +185,27 @@ async fn a_loud_agent_spoils_nobody_elses_answer_and_no_terminal() {
     }
     let refused = vmuster(home.path(), &["--coordinator", &agent.address, "flags"]);
     assert!(refused.code == 4 && refused.stderr.contains("is it a vmuster coordinator?"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_whose_flags_were_not_all_read_is_missing_for_just_that_reason() {
+    let home = tempdir().expect("a home");
+    let recorded = home.path().join("host");
+    copy_host("skylake-smt", &recorded);
+    let cpuinfo = fs::read_to_string(recorded.join("proc/cpuinfo")).expect("cpuinfo");
+    // The second processor's flags are gone; any of them may be lacking there.
+    let at = cpuinfo.match_indices("\nflags").nth(1).expect("a second processor").0 + 1;
+    let end = at + cpuinfo[at..].find('\n').expect("a line");
+    fs::write(recorded.join("proc/cpuinfo"), [&cpuinfo[..at], &cpuinfo[end + 1..]].concat())
+        .expect("written");
+    let doubtful = TestAgent::start(&recorded, home.path().join("a.sock")).await;
+    let whole = TestAgent::start(&host("rome-2s"), home.path().join("b.sock")).await;
+    let both = format!("{},{}", doubtful.address, whole.address);
+    let ended = vmuster(home.path(), &["--agents", &both, "flags", "-o", "plain"]);
+    assert_eq!(ended.code, 3, "{ended:?}");
+    assert!(
+        ended.stderr.contains("a.sock is missing") && ended.stderr.contains("/proc/cpuinfo: CPUs 1 "),
+        "{ended:?}"
+    );
+    assert!(!ended.stderr.contains("cpuid.txt"), "another issue's reason: {ended:?}");
 }

@@ -50,7 +50,7 @@ fn show(answer: &FlagsAnswer, arguments: &FlagsArguments) -> Result<Answered, Fa
     if let Some(flag) = arguments.why.as_deref().filter(|flag| !anybody_has(answer, flag)) {
         answered.notes.push(format!(
             "note: no host has {flag}; is it spelled as the {} layer spells it?",
-            layer_word(answer.layer)
+            answer.layer
         ));
     }
     let view = match (&arguments.why, arguments.matrix) {
@@ -78,13 +78,6 @@ fn show(answer: &FlagsAnswer, arguments: &FlagsArguments) -> Result<Answered, Fa
 fn anybody_has(answer: &FlagsAnswer, flag: &str) -> bool {
     let some_have = |group: &FlagsGroup| group.absent.iter().any(|absent| absent.name == flag);
     answer.groups.iter().any(|group| group.features.contains(flag) || some_have(group))
-}
-
-fn layer_word(layer: Layer) -> &'static str {
-    match layer {
-        Layer::Host => "host",
-        Layer::Guest => "guest",
-    }
 }
 
 fn several_groups(answer: &FlagsAnswer) -> String {

@@ -74,20 +74,12 @@ pub(crate) fn table(answer: &FlagsAnswer, view: View<'_>, now: Timestamp, width:
     text
 }
 
-fn layer_name(layer: Layer) -> &'static str {
-    match layer {
-        Layer::Host => "host",
-        Layer::Guest => "guest",
-    }
-}
-
 fn heading(layer: Layer, group: &FlagsGroup) -> String {
     let FlagsGroup { arch, vendors, features, host_count, physical_address_bits, .. } = group;
     let vendors: Vec<_> = vendors.iter().map(String::as_str).collect();
     let vendors = if vendors.is_empty() { "vendor not known".to_owned() } else { vendors.join(" + ") };
     let bits = physical_address_bits.map_or_else(|| "not known".to_owned(), |bits| bits.to_string());
     let (hosts, flags) = (counted(*host_count, "host"), counted(features.len(), "common flag"));
-    let layer = layer_name(layer);
     format!("{arch} ({vendors}), {hosts}, physical address bits {bits}\n{flags}, layer {layer}:\n")
 }
 
@@ -204,7 +196,7 @@ fn why(answer: &FlagsAnswer, feature: &str, width: u16) -> String {
     let verdicts = verdicts(answer, feature);
     let has = verdicts.iter().filter(|verdict| verdict.verdict == Verdict::Yes).count();
     let all = verdicts.len();
-    let layer = layer_name(answer.layer);
+    let layer = answer.layer;
     let mut text = format!("{feature}, layer {layer}: on {has} of {all} hosts\n");
     let mut table = Columns::new(&["HOST", "HAS IT", "WHY"], width);
     for HostVerdict { name, verdict } in &verdicts {
