@@ -71,6 +71,7 @@ fn read(root: &HostRoot, cpuid: Option<&CpuidFacts>, origin: Origin) -> CpuReadi
         host_flags: flags.on_all,
         host_flags_not_on_all: flags.not_on_all,
         cpuid_features: cpuid.map(|facts| facts.features.clone()),
+        ..Cpu::default()
     };
     let arch = info.and_then(|info| info.arch);
     CpuReading { cpu: (cpu != Cpu::default()).then_some(cpu), issues, arch, settled }

@@ -19,7 +19,7 @@ pub(crate) fn collect(root: &HostRoot) -> (Option<Memory>, Option<Meminfo>, Vec<
         reading.malformed("memory.total_bytes", MEMINFO, "it has no MemTotal");
     }
     let hugepages = hugepage_pools(&mut reading, info.as_ref());
-    let memory = Memory { total_bytes, hugepages };
+    let memory = Memory { total_bytes, hugepages, ..Memory::default() };
     ((memory != Memory::default()).then_some(memory), info, reading.finish())
 }
 

@@ -57,6 +57,7 @@ fn node(reading: &mut Reading<'_>, id: u32, online: Option<&CpuSet>, columns: &C
         memory_total_bytes: memory_total(reading, id),
         hugepages: hugepage_pools(reading, id, &directory),
         distances: distances(reading, id, columns),
+        ..NumaNode::default()
     }
 }
 

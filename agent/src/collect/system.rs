@@ -29,6 +29,7 @@ pub(crate) fn live(root: &HostRoot) -> (Option<System>, Vec<Issue>) {
         vendor,
         product,
         booted_at,
+        ..System::default()
     };
     (Some(system), reading.finish())
 }
@@ -60,7 +61,16 @@ pub(crate) fn recorded(
     let hostname = own_or(None, "system.hostname", "/proc/sys/kernel/hostname");
     let boot_id = boot_id(&mut reading);
     let (vendor, product) = dmi(&mut reading);
-    let system = System { arch, kernel_release, boot_id, hostname, vendor, product, booted_at: None };
+    let system = System {
+        arch,
+        kernel_release,
+        boot_id,
+        hostname,
+        vendor,
+        product,
+        booted_at: None,
+        ..System::default()
+    };
     ((system != System::default()).then_some(system), reading.finish())
 }
 

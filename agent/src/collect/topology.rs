@@ -140,7 +140,16 @@ impl<'r, 'a> Reader<'r, 'a> {
         let book = self.number_if_there(cpu, "book_id", |reader| &mut reader.book);
         let drawer = self.number_if_there(cpu, "drawer_id", |reader| &mut reader.drawer);
         self.count_socket(cpu, drawer, book, socket);
-        CpuTopology { cpu, socket, die, cluster: cluster.filter(|id| *id != NO_CLUSTER), core, node: None }
+        CpuTopology {
+            cpu,
+            socket,
+            die,
+            cluster: cluster.filter(|id| *id != NO_CLUSTER),
+            core,
+            node: None,
+            book,
+            drawer,
+        }
     }
 
     fn count_socket(&mut self, cpu: u32, drawer: Option<u32>, book: Option<u32>, package: Option<u32>) {

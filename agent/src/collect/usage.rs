@@ -38,7 +38,7 @@ fn memory_usage(reading: &mut Reading<'_>, info: Option<&Meminfo>) -> Option<Mem
         Some(vec![(info.hugepage_size?, info.hugepages_free)])
     };
     let hugepages = free_pages(counts.or_else(default_size));
-    let usage = MemoryUsage { available_bytes, free_bytes, hugepages };
+    let usage = MemoryUsage { available_bytes, free_bytes, hugepages, ..MemoryUsage::default() };
     (usage != MemoryUsage::default()).then_some(usage)
 }
 
@@ -56,5 +56,9 @@ fn node(reading: &mut Reading<'_>, id: u32) -> NumaNodeUsage {
 }
 
 fn free_pages(counts: Option<Vec<(Bytes, Option<u64>)>>) -> Vec<FreeHugepages> {
-    counts.into_iter().flatten().map(|(size_bytes, free)| FreeHugepages { size_bytes, free }).collect()
+    counts
+        .into_iter()
+        .flatten()
+        .map(|(size_bytes, free)| FreeHugepages { size_bytes, free, ..FreeHugepages::default() })
+        .collect()
 }

@@ -1,16 +1,25 @@
 //! Inventories.
 
-use super::{
-    DecodeError, LIST_MAX, cpus, features, list, optional_text, owned_names, text, time, time_to_pb,
-};
+use super::{DecodeError, LIST_MAX, cpus, list, optional_text, text, time, time_to_pb};
 use crate::{
-    model::{Bytes, Cpu, CpuSet, CpuTopology, HugepagePool, Inventory, Memory, Numa, NumaNode, System},
+    model::{Bytes, Cpu, Disk, HugepagePool, Inventory, Memory, Nic, Numa, NumaNode, PciDevice, System},
     pb,
 };
 
 impl From<&Inventory> for pb::Inventory {
     fn from(inventory: &Inventory) -> Self {
-        let Inventory { collected_at, fingerprint, agent_version, system, cpu, numa, memory } = inventory;
+        let Inventory {
+            collected_at,
+            fingerprint,
+            agent_version,
+            system,
+            cpu,
+            numa,
+            memory,
+            disks,
+            pci,
+            nics,
+        } = inventory;
         Self {
             collected_at: collected_at.map(time_to_pb),
             fingerprint: fingerprint.clone(),
@@ -21,7 +30,14 @@ impl From<&Inventory> for pb::Inventory {
             memory: memory.as_ref().map(|memory| pb::Memory {
                 total_bytes: memory.total_bytes.map(|bytes| bytes.0),
                 hugepages: memory.hugepages.iter().map(pool_to_pb).collect(),
+                default_hugepage_size_bytes: memory.default_hugepage_size_bytes.map(|bytes| bytes.0),
+                swap_total_bytes: memory.swap_total_bytes.map(|bytes| bytes.0),
             }),
+            disks: disks.as_ref().map(|disks| pb::Disks { disks: disks.iter().map(Into::into).collect() }),
+            pci: pci
+                .as_ref()
+                .map(|devices| pb::PciDevices { devices: devices.iter().map(Into::into).collect() }),
+            nics: nics.as_ref().map(|nics| pb::Nics { nics: nics.iter().map(Into::into).collect() }),
         }
     }
 }
@@ -48,16 +64,45 @@ impl TryFrom<pb::Inventory> for Inventory {
                 .map(|memory| {
                     let hugepages =
                         list("memory.hugepages", memory.hugepages, |pool| Ok(pool_from_pb(pool)))?;
-                    Ok(Memory { total_bytes: memory.total_bytes.map(Bytes), hugepages })
+                    Ok(Memory {
+                        total_bytes: memory.total_bytes.map(Bytes),
+                        hugepages,
+                        default_hugepage_size_bytes: memory.default_hugepage_size_bytes.map(Bytes),
+                        swap_total_bytes: memory.swap_total_bytes.map(Bytes),
+                    })
                 })
                 .transpose()?,
+            disks: inventory.disks.map(|all| list("disks", all.disks, Disk::try_from)).transpose()?,
+            pci: inventory.pci.map(|all| list("pci", all.devices, PciDevice::try_from)).transpose()?,
+            nics: inventory.nics.map(|all| list("nics", all.nics, Nic::try_from)).transpose()?,
         })
     }
 }
 
 impl From<&System> for pb::System {
     fn from(system: &System) -> Self {
-        let System { arch, kernel_release, boot_id, hostname, vendor, product, booted_at } = system.clone();
+        let System {
+            arch,
+            kernel_release,
+            boot_id,
+            hostname,
+            vendor,
+            product,
+            booted_at,
+            product_version,
+            product_serial,
+            product_uuid,
+            board_vendor,
+            board_name,
+            firmware_vendor,
+            firmware_version,
+            firmware_date,
+            machine_id,
+            os_id,
+            os_version,
+            os_name,
+            virtualization,
+        } = system.clone();
         Self {
             arch,
             kernel_release,
@@ -66,6 +111,19 @@ impl From<&System> for pb::System {
             vendor,
             product,
             booted_at: booted_at.map(time_to_pb),
+            product_version,
+            product_serial,
+            product_uuid,
+            board_vendor,
+            board_name,
+            firmware_vendor,
+            firmware_version,
+            firmware_date,
+            machine_id,
+            os_id,
+            os_version,
+            os_name,
+            virtualization,
         }
     }
 }
@@ -82,105 +140,36 @@ impl TryFrom<pb::System> for System {
             vendor: optional_text("vendor", system.vendor)?,
             product: optional_text("product", system.product)?,
             booted_at: time("booted_at", system.booted_at)?,
-        })
-    }
-}
-
-impl From<&Cpu> for pb::Cpu {
-    fn from(cpu: &Cpu) -> Self {
-        let text = |set: &Option<CpuSet>| set.as_ref().map(ToString::to_string);
-        let names = |set: &crate::model::FeatureSet| pb::FeatureNames { names: owned_names(set) };
-        Self {
-            vendor: cpu.vendor.clone(),
-            model_name: cpu.model_name.clone(),
-            family: cpu.family,
-            model: cpu.model,
-            stepping: cpu.stepping,
-            microcode: cpu.microcode.clone(),
-            physical_address_bits: cpu.physical_address_bits,
-            virtual_address_bits: cpu.virtual_address_bits,
-            present_cpus: text(&cpu.present),
-            online_cpus: text(&cpu.online),
-            offline_cpus: text(&cpu.offline),
-            isolated_cpus: text(&cpu.isolated),
-            socket_count: cpu.socket_count,
-            core_count: cpu.core_count,
-            thread_count: cpu.thread_count,
-            threads_per_core: cpu.threads_per_core,
-            topology: cpu
-                .topology
-                .iter()
-                .map(|&CpuTopology { cpu, socket, die, cluster, core, node }| pb::CpuTopology {
-                    cpu,
-                    socket,
-                    die,
-                    cluster,
-                    core,
-                    node,
-                })
-                .collect(),
-            host_flags: cpu.host_flags.as_ref().map(names),
-            host_flags_not_on_all: cpu
-                .host_flags_not_on_all
-                .iter()
-                .map(|(flag, cpus)| (flag.clone(), cpus.to_string()))
-                .collect(),
-            cpuid_features: cpu.cpuid_features.as_ref().map(names),
-        }
-    }
-}
-
-impl TryFrom<pb::Cpu> for Cpu {
-    type Error = DecodeError;
-
-    fn try_from(cpu: pb::Cpu) -> Result<Self, DecodeError> {
-        let topology = list("topology", cpu.topology, |t| {
-            let pb::CpuTopology { cpu, socket, die, cluster, core, node } = t;
-            Ok(CpuTopology { cpu, socket, die, cluster, core, node })
-        })?;
-        if cpu.host_flags_not_on_all.len() > LIST_MAX {
-            return Err(DecodeError::new("host_flags_not_on_all", "too many entries"));
-        }
-        let not_on_all = cpu.host_flags_not_on_all.into_iter().map(|(flag, cpus)| {
-            let flag = text("host_flags_not_on_all", flag)?;
-            let cpus =
-                cpus.parse().map_err(|e| DecodeError::new(&format!("host_flags_not_on_all[{flag}]"), e))?;
-            Ok((flag, cpus))
-        });
-        Ok(Self {
-            vendor: optional_text("vendor", cpu.vendor)?,
-            model_name: optional_text("model_name", cpu.model_name)?,
-            family: cpu.family,
-            model: cpu.model,
-            stepping: cpu.stepping,
-            microcode: optional_text("microcode", cpu.microcode)?,
-            physical_address_bits: cpu.physical_address_bits,
-            virtual_address_bits: cpu.virtual_address_bits,
-            present: cpus("present_cpus", cpu.present_cpus.as_deref())?,
-            online: cpus("online_cpus", cpu.online_cpus.as_deref())?,
-            offline: cpus("offline_cpus", cpu.offline_cpus.as_deref())?,
-            isolated: cpus("isolated_cpus", cpu.isolated_cpus.as_deref())?,
-            socket_count: cpu.socket_count,
-            core_count: cpu.core_count,
-            thread_count: cpu.thread_count,
-            threads_per_core: cpu.threads_per_core,
-            topology,
-            host_flags: features("host_flags", cpu.host_flags)?,
-            host_flags_not_on_all: not_on_all.collect::<Result<_, _>>()?,
-            cpuid_features: features("cpuid_features", cpu.cpuid_features)?,
+            product_version: optional_text("product_version", system.product_version)?,
+            product_serial: optional_text("product_serial", system.product_serial)?,
+            product_uuid: optional_text("product_uuid", system.product_uuid)?,
+            board_vendor: optional_text("board_vendor", system.board_vendor)?,
+            board_name: optional_text("board_name", system.board_name)?,
+            firmware_vendor: optional_text("firmware_vendor", system.firmware_vendor)?,
+            firmware_version: optional_text("firmware_version", system.firmware_version)?,
+            firmware_date: optional_text("firmware_date", system.firmware_date)?,
+            machine_id: optional_text("machine_id", system.machine_id)?,
+            os_id: optional_text("os_id", system.os_id)?,
+            os_version: optional_text("os_version", system.os_version)?,
+            os_name: optional_text("os_name", system.os_name)?,
+            virtualization: optional_text("virtualization", system.virtualization)?,
         })
     }
 }
 
 impl From<&NumaNode> for pb::NumaNode {
     fn from(node: &NumaNode) -> Self {
-        let NumaNode { id, cpus, memory_total_bytes, hugepages, distances } = node;
+        let NumaNode { id, cpus, memory_total_bytes, hugepages, distances, cpuless, memoryless, memory_tier } =
+            node;
         Self {
             id: *id,
             cpus: cpus.as_ref().map(ToString::to_string),
             memory_total_bytes: memory_total_bytes.map(|bytes| bytes.0),
             hugepages: hugepages.iter().map(pool_to_pb).collect(),
             distances: distances.iter().map(|(node, distance)| (*node, *distance)).collect(),
+            cpuless: *cpuless,
+            memoryless: *memoryless,
+            memory_tier: *memory_tier,
         }
     }
 }
@@ -198,6 +187,9 @@ impl TryFrom<pb::NumaNode> for NumaNode {
             memory_total_bytes: node.memory_total_bytes.map(Bytes),
             hugepages: list("hugepages", node.hugepages, |pool| Ok(pool_from_pb(pool)))?,
             distances: node.distances.into_iter().collect(),
+            cpuless: node.cpuless,
+            memoryless: node.memoryless,
+            memory_tier: node.memory_tier,
         })
     }
 }

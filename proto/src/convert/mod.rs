@@ -4,6 +4,8 @@
 //! the field. Fields and enum values that only a newer peer knows are ignored or become `Unrecognized`.
 
 mod answer;
+mod cpu;
+mod devices;
 mod inventory;
 mod issue;
 mod standing;
@@ -14,7 +16,7 @@ pub use issue::{issues, issues_to_pb};
 
 use std::collections::BTreeMap;
 
-use crate::model::{CpuSet, FeatureSet, Timestamp, printable};
+use crate::model::{CpuSet, FeatureSet, Hundredths, Timestamp, printable};
 
 /// The longest text in any field; the longest real one, a model name, has 48 bytes (details of issues some hundred).
 pub const TEXT_MAX_BYTES: usize = 4096;
@@ -63,6 +65,23 @@ fn optional_text(field: &str, value: Option<String>) -> Result<Option<String>, D
 
 fn cpus(field: &str, list: Option<&str>) -> Result<Option<CpuSet>, DecodeError> {
     list.map(|list| list.parse().map_err(|e| DecodeError::new(field, e))).transpose()
+}
+
+fn cpu_set(field: &str, list: &str) -> Result<CpuSet, DecodeError> {
+    list.parse().map_err(|e| DecodeError::new(field, e))
+}
+
+fn hundredths(field: &str, number: Option<f64>) -> Result<Option<Hundredths>, DecodeError> {
+    let refused = |number| DecodeError::new(field, format!("{number} is not a number from 0 to 42949672.95"));
+    number.map(|number| Hundredths::from_f64(number).ok_or_else(|| refused(number))).transpose()
+}
+
+/// A message of its own, or none.
+fn section<T, U: TryFrom<T, Error = DecodeError>>(
+    field: &str,
+    message: Option<T>,
+) -> Result<Option<U>, DecodeError> {
+    message.map(|message| U::try_from(message).map_err(|e| e.within(field))).transpose()
 }
 
 fn features(field: &str, names: Option<crate::pb::FeatureNames>) -> Result<Option<FeatureSet>, DecodeError> {

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, CpuSet, FeatureSet, Timestamp};
+use super::{Bytes, Cpu, CpuSet, Disk, Nic, PciDevice, Timestamp};
 
 /// What an agent collects of its host. A section is None where an issue says why.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Inventory {
     /// When the collection ended, by the host's clock.
@@ -31,10 +32,20 @@ pub struct Inventory {
     /// Main memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
+    /// Block devices, by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disks: Option<Vec<Disk>>,
+    /// PCI functions, by address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pci: Option<Vec<PciDevice>>,
+    /// Network interfaces, by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nics: Option<Vec<Nic>>,
 }
 
 /// The machine and its kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 #[expect(missing_docs, reason = "documented in host.proto")]
 pub struct System {
@@ -52,74 +63,37 @@ pub struct System {
     pub product: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub booted_at: Option<Timestamp>,
-}
-
-/// Processors of one host.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-#[expect(missing_docs, reason = "documented in host.proto")]
-pub struct Cpu {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub vendor: Option<String>,
+    pub product_version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub model_name: Option<String>,
+    pub product_serial: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub family: Option<u32>,
+    pub product_uuid: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub model: Option<u32>,
+    pub board_vendor: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub stepping: Option<u32>,
+    pub board_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub microcode: Option<String>,
+    pub firmware_vendor: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub physical_address_bits: Option<u32>,
+    pub firmware_version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub virtual_address_bits: Option<u32>,
+    pub firmware_date: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub present: Option<CpuSet>,
+    pub machine_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub online: Option<CpuSet>,
+    pub os_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub offline: Option<CpuSet>,
+    pub os_version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub isolated: Option<CpuSet>,
+    pub os_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub socket_count: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub core_count: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub thread_count: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub threads_per_core: Option<u32>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub topology: Vec<CpuTopology>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub host_flags: Option<FeatureSet>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub host_flags_not_on_all: BTreeMap<String, CpuSet>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpuid_features: Option<FeatureSet>,
-}
-
-/// Where one CPU sits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[expect(missing_docs, reason = "documented in host.proto")]
-pub struct CpuTopology {
-    pub cpu: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub socket: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub die: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cluster: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub core: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub node: Option<u32>,
+    pub virtualization: Option<String>,
 }
 
 /// Memory nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Numa {
     /// By id.
     pub nodes: Vec<NumaNode>,
@@ -127,6 +101,7 @@ pub struct Numa {
 
 /// One memory node.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[expect(missing_docs, reason = "documented in host.proto")]
 pub struct NumaNode {
     pub id: u32,
@@ -138,10 +113,17 @@ pub struct NumaNode {
     pub hugepages: Vec<HugepagePool>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub distances: BTreeMap<u32, u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpuless: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memoryless: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_tier: Option<u32>,
 }
 
 /// Huge pages of one size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[expect(missing_docs, reason = "documented in host.proto")]
 pub struct HugepagePool {
     pub size_bytes: Bytes,
@@ -151,6 +133,7 @@ pub struct HugepagePool {
 
 /// Main memory.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 #[expect(missing_docs, reason = "documented in host.proto")]
 pub struct Memory {
@@ -158,16 +141,36 @@ pub struct Memory {
     pub total_bytes: Option<Bytes>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hugepages: Vec<HugepagePool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_hugepage_size_bytes: Option<Bytes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub swap_total_bytes: Option<Bytes>,
 }
 
 impl Inventory {
-    /// The same facts without what may differ between two collections of an unchanged host. The fingerprint is a digest
-    /// of this.
+    /// The same facts without what may differ between two collections of an unchanged host: times, states of links, and
+    /// the devices that come and go with guests. The fingerprint is a digest of this.
     #[must_use]
     pub fn without_drift(&self) -> Self {
-        let Self { collected_at: _, fingerprint: _, agent_version, system, cpu, numa, memory } = self.clone();
+        let Self {
+            collected_at: _,
+            fingerprint: _,
+            agent_version,
+            system,
+            cpu,
+            numa,
+            memory,
+            disks,
+            pci,
+            nics,
+        } = self.clone();
         let system = system.map(|system| System { booted_at: None, ..system });
-        Self { collected_at: None, fingerprint: String::new(), agent_version, system, cpu, numa, memory }
+        let disks = disks.map(|disks| disks.into_iter().filter(Disk::is_hardware).collect());
+        let steady = |nic: Nic| Nic { speed_mbps: None, carrier: None, operstate: None, ..nic };
+        let nics = nics.map(|nics| nics.into_iter().filter(|nic| !nic.is_transient()).map(steady).collect());
+        let collected_at = None;
+        let fingerprint = String::new();
+        Self { collected_at, fingerprint, agent_version, system, cpu, numa, memory, disks, pci, nics }
     }
 
     /// As [`System::arch`].

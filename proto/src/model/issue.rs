@@ -9,6 +9,7 @@ const TEXT_MAX_BYTES: usize = 1000;
 
 /// Why a section or field is absent or doubtful. Absence always has one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Issue {
     /// A section ("numa") or field ("numa.nodes\[3\].cpus").
     pub section: String,
@@ -23,6 +24,7 @@ pub struct Issue {
 
 /// What went wrong with a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum IssueKind {
     /// This kernel, machine or agent does not have it.

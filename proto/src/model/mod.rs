@@ -4,10 +4,15 @@
 //! serde's names are the snapshot's JSON keys (BLUEPRINT "Snapshot JSON"), so renaming a field is an API change.
 
 mod answer;
+mod cpu;
 mod cpu_set;
+mod devices;
 mod feature_set;
+mod hundredths;
 mod inventory;
 mod issue;
+#[cfg(feature = "schema")]
+mod schema;
 mod snapshot;
 mod standing;
 mod text;
@@ -17,14 +22,20 @@ mod usage;
 mod verdict;
 
 pub use answer::{AbsentFeature, FLAGS_SCHEMA, FlagsAnswer, FlagsGroup, HostClass, Layer};
+pub use cpu::{CoreType, Cpu, CpuCache, CpuFrequency, CpuTopology};
 pub use cpu_set::{CPU_LIMIT, CpuSet, ParseCpuSetError};
+pub use devices::{Disk, Nic, Partition, PciDevice};
 pub use feature_set::{FEATURE_NAME_MAX_BYTES, FeatureSet, InvalidFeatureName};
-pub use inventory::{Cpu, CpuTopology, HugepagePool, Inventory, Memory, Numa, NumaNode, System};
+pub use hundredths::{Hundredths, ParseHundredthsError};
+pub use inventory::{HugepagePool, Inventory, Memory, Numa, NumaNode, System};
 pub use issue::{Issue, IssueKind, sort_issues};
 pub use snapshot::{SNAPSHOT_SCHEMA, Snapshot};
 pub use standing::{Freshness, HostStanding, HostSummary, MissingHost, Problem, ProblemKind};
 pub use text::printable;
 pub use time::{ParseDurationError, Timestamp, TimestampOutOfRange, parse_duration};
 pub use units::{Bytes, ParseBytesError};
-pub use usage::{FreeHugepages, MemoryUsage, NumaNodeUsage, NumaUsage, OwnProcess, Usage};
+pub use usage::{
+    Filesystem, FreeHugepages, LoadAverage, MemoryUsage, NumaNodeUsage, NumaUsage, OwnProcess, Pressure,
+    PressureShare, PressureStall, Usage,
+};
 pub use verdict::Verdict;

@@ -9,6 +9,7 @@ pub const SNAPSHOT_SCHEMA: &str = "vmuster.v1";
 
 /// Inventory, usage and issues of one host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Snapshot {
     /// [`SNAPSHOT_SCHEMA`]; readers refuse others.
     pub schema: String,

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// A number of bytes. JSON and wire: the plain integer; [`fmt::Display`]: binary units for humans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Bytes(pub u64);
 

@@ -183,6 +183,7 @@ fn one_host_in_full() {
         memory_total_bytes: Some(gib(128)),
         hugepages: vec![HugepagePool { size_bytes: gib(1), total: Some(16) }],
         distances: BTreeMap::from(distances),
+        ..NumaNode::default()
     };
     let report = HostReport {
         standing: standing("kvm-01", Freshness::Fresh, Some("2026-11-22T19:59:15Z")),
@@ -206,7 +207,7 @@ fn one_host_in_full() {
             numa: Some(Numa {
                 nodes: vec![node(0, "0-4,6-7", [(0, 10), (1, 17)]), node(1, "", [(0, 17), (1, 10)])],
             }),
-            memory: Some(Memory { total_bytes: Some(gib(256)), hugepages: Vec::new() }),
+            memory: Some(Memory { total_bytes: Some(gib(256)), hugepages: Vec::new(), ..Memory::default() }),
             ..Inventory::default()
         },
         usage: Some(Usage {
