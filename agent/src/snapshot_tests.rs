@@ -213,7 +213,7 @@ fn old_kernels_have_masks_and_no_lists() {
             .without(&format!("{directory}/cpulist"))
             .file(&format!("{directory}/cpumap"), &format!("0000000{mask}\n"));
     }
-    for (cpu, mask) in [(0, "3"), (1, "3"), (2, "c"), (3, "c")] {
+    for (cpu, mask) in [(0, "3\n"), (1, "3\n"), (2, "c\n"), (3, "c\n")] {
         let directory = format!("/sys/devices/system/cpu/cpu{cpu}/topology");
         tree = tree
             .without(&format!("{directory}/core_cpus_list"))
@@ -241,7 +241,7 @@ fn sockets_without_numbers_are_told_apart_by_masks() {
     }
     let cpu = snapshot(&tree).inventory.cpu.expect("a cpu section");
     assert_eq!((cpu.socket_count, cpu.core_count), (None, Some(2)), "no masks either");
-    for (cpu, list) in [(0, "0-1"), (1, "0-1"), (2, "2-3"), (3, "2-3")] {
+    for (cpu, list) in [(0, "0-1\n"), (1, "0-1\n"), (2, "2-3\n"), (3, "2-3\n")] {
         tree = tree.file(&format!("/sys/devices/system/cpu/cpu{cpu}/topology/core_siblings_list"), list);
     }
     let snapshot = snapshot(&tree);

@@ -4,7 +4,14 @@ use std::collections::HashMap;
 
 use vmuster_proto::model::{Cpu, CpuSet, Issue, IssueKind, Numa};
 
-use super::{Origin, cpu_sets, cpuid::CpuidFacts, flags, flags::HostFlags, reading::Reading, topology};
+use super::{
+    Origin, cpu_sets,
+    cpuid::CpuidFacts,
+    flags,
+    flags::HostFlags,
+    reading::{Reading, doubt},
+    topology,
+};
 use crate::{
     host_root::HostRoot,
     parse::cpuinfo::{self, Cpuinfo, Identity},
@@ -78,7 +85,10 @@ fn read(root: &HostRoot, cpuid: Option<&CpuidFacts>, origin: Origin) -> CpuReadi
 }
 
 fn read_cpuinfo(reading: &mut Reading<'_>) -> Option<Cpuinfo> {
-    let bytes = reading.root.read(CPUINFO).map_err(|error| reading.failed("cpu", &error)).ok()?;
+    let bytes = reading.bytes(CPUINFO).map_err(|error| reading.failed("cpu", &error)).ok()?;
+    if let Some(doubt) = doubt(&bytes) {
+        reading.malformed("cpu", CPUINFO, doubt);
+    }
     let info = reading.parsed("cpu", CPUINFO, cpuinfo::parse(&bytes))?;
     for bad in &info.bad_fields {
         reading.malformed("cpu", CPUINFO, bad);

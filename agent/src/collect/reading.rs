@@ -4,11 +4,13 @@ use std::{collections::BTreeMap, fmt::Display};
 
 use vmuster_proto::model::{CpuSet, Issue, IssueKind};
 
-use crate::host_root::{HostRoot, ReadError};
+use crate::host_root::{Directory, HostRoot, KeptFiles, ReadError};
 
 /// Reads for one section and keeps an issue for each file that gave nothing.
 pub(super) struct Reading<'a> {
     pub(super) root: &'a HostRoot,
+    kept: Option<&'a mut KeptFiles>,
+    directory: Option<Directory>,
     issues: Vec<Issue>,
     /// First issue of its sort, and how many more there were.
     repeated: BTreeMap<(String, IssueKind), (Issue, u32)>,
@@ -17,28 +19,61 @@ pub(super) struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     pub(super) fn new(root: &'a HostRoot) -> Self {
-        Self { root, issues: Vec::new(), repeated: BTreeMap::new(), absent: 0 }
+        Self { root, kept: None, directory: None, issues: Vec::new(), repeated: BTreeMap::new(), absent: 0 }
+    }
+
+    /// Of files that are read again and again: their descriptors are kept.
+    #[expect(dead_code, reason = "usage reads by it next")]
+    pub(super) fn keeping(root: &'a HostRoot, kept: Option<&'a mut KeptFiles>) -> Self {
+        Self { kept, ..Self::new(root) }
+    }
+
+    /// Files of this directory are read next: their paths need not be walked.
+    #[expect(dead_code, reason = "topology reads by it next")]
+    pub(super) fn enter(&mut self, directory: &str) {
+        self.directory = self.root.directory(directory).ok();
+    }
+
+    /// A file's content.
+    pub(super) fn bytes(&mut self, path: &str) -> Result<Vec<u8>, ReadError> {
+        if let Some(kept) = &mut self.kept {
+            return kept.read(self.root, path);
+        }
+        let inside = |directory: &Directory| {
+            let name = path.strip_prefix(directory.path())?.strip_prefix('/')?;
+            (!name.contains('/')).then(|| self.root.read_in(directory, name, path))
+        };
+        self.directory.as_ref().and_then(inside).unwrap_or_else(|| self.root.read(path))
     }
 
     /// A file's text without surrounding white space. That it is missing is an issue.
     pub(super) fn text(&mut self, section: &str, path: &str) -> Option<String> {
-        self.root
-            .read(path)
-            .map(|bytes| text_of(&bytes))
-            .map_err(|error| self.issue(error.issue(section)))
-            .ok()
+        match self.bytes(path) {
+            Ok(bytes) => Some(self.told_text(section, path, &bytes)),
+            Err(error) => {
+                self.failed(section, &error);
+                None
+            }
+        }
     }
 
     /// As [`Self::text`], of a file that only some kernels and machines have: that it is missing is no issue.
     pub(super) fn text_if_there(&mut self, section: &str, path: &str) -> Option<String> {
-        match self.root.read(path) {
-            Ok(bytes) => Some(text_of(&bytes)),
+        match self.bytes(path) {
+            Ok(bytes) => Some(self.told_text(section, path, &bytes)),
             Err(error) if error.is_absent() => None,
             Err(error) => {
-                self.issue(error.issue(section));
+                self.failed(section, &error);
                 None
             }
         }
+    }
+
+    fn told_text(&mut self, section: &str, path: &str, bytes: &[u8]) -> String {
+        if let Some(doubt) = doubt(bytes) {
+            self.malformed(section, path, doubt);
+        }
+        text_of(bytes)
     }
 
     /// What a parser makes of a text; that it cannot is an issue.
@@ -90,8 +125,13 @@ impl<'a> Reading<'a> {
     /// A file of one CPU or node. That it is missing counts for [`Self::any_vanished`]; issues are told once for all of
     /// `sort`.
     pub(super) fn text_of_many(&mut self, sort: &str, section: &str, path: &str) -> Option<String> {
-        match self.root.read(path) {
-            Ok(bytes) => Some(text_of(&bytes)),
+        match self.bytes(path) {
+            Ok(bytes) => {
+                if let Some(doubt) = doubt(&bytes) {
+                    self.repeated(sort, Issue::new(section, path, IssueKind::Malformed, doubt));
+                }
+                Some(text_of(&bytes))
+            }
             Err(error) => {
                 self.absent += u32::from(error.is_absent());
                 self.repeated(sort, error.issue(section));
@@ -128,7 +168,20 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// Sysfs is ASCII but for what firmware wrote into it. Kernels from 5.16 on may end a CPU list with a NUL.
+/// Why a file that was read may not be what the kernel writes: its value is shown, with this beside it.
+pub(super) fn doubt(bytes: &[u8]) -> Option<&'static str> {
+    if bytes.is_empty() {
+        return Some("it is empty");
+    }
+    if std::str::from_utf8(bytes).is_err() {
+        return Some("it is not text");
+    }
+    // Kernels from 5.16 on may end a CPU list with a NUL.
+    let last = bytes.iter().rfind(|byte| **byte != 0);
+    (last != Some(&b'\n')).then_some("it has no last newline and may be cut off")
+}
+
+/// Sysfs is ASCII but for what firmware wrote into it.
 fn text_of(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).trim_matches(|c: char| c.is_whitespace() || c == '\0').to_owned()
 }

@@ -27,13 +27,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn inventory_survives_the_wire(inventory in inventory()) {
+    fn inventory_survives_the_wire(inventory in inventory().boxed()) {
         let wire: pb::Inventory = (&inventory).into();
         prop_assert_eq!(Inventory::try_from(over_the_wire(&wire)), Ok(inventory));
     }
 
     #[test]
-    fn usage_survives_the_wire(usage in usage()) {
+    fn usage_survives_the_wire(usage in usage().boxed()) {
         let wire: pb::Usage = (&usage).into();
         prop_assert_eq!(Usage::try_from(over_the_wire(&wire)), Ok(usage));
     }
@@ -57,7 +57,7 @@ proptest! {
     }
 
     #[test]
-    fn snapshots_survive_json(inventory in inventory(), usage in option::of(usage()), name in text(), issues in collection::vec(issue(), 0..3)) {
+    fn snapshots_survive_json(inventory in inventory().boxed(), usage in option::of(usage().boxed()), name in text(), issues in collection::vec(issue(), 0..3)) {
         let snapshot = Snapshot { schema: SNAPSHOT_SCHEMA.to_owned(), name, inventory, usage, issues };
         let json = serde_json::to_string(&snapshot).expect("serializes");
         prop_assert_eq!(serde_json::from_str::<Snapshot>(&json).expect("own JSON"), snapshot);

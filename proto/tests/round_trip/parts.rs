@@ -6,63 +6,68 @@ use vmuster_proto::model::{
     Nic, Partition, PciDevice, Pressure, PressureShare, PressureStall, Timestamp,
 };
 
-pub(crate) fn text() -> impl Strategy<Value = String> {
-    "[ -~äß€]{0,12}"
+pub(crate) fn text() -> BoxedStrategy<String> {
+    "[ -~äß€]{0,12}".boxed()
 }
 
-pub(crate) fn maybe_text() -> impl Strategy<Value = Option<String>> {
-    option::of(text())
+pub(crate) fn maybe_text() -> BoxedStrategy<Option<String>> {
+    option::of(text()).boxed()
 }
 
-pub(crate) fn time() -> impl Strategy<Value = Option<Timestamp>> {
+pub(crate) fn time() -> BoxedStrategy<Option<Timestamp>> {
     option::of(
         (0..253_402_300_800_000_u64)
             .prop_map(|millis| Timestamp::from_unix_millis(millis).expect("in range")),
     )
+    .boxed()
 }
 
-pub(crate) fn cpu_set() -> impl Strategy<Value = CpuSet> {
-    collection::btree_set(0..200_u32, 0..8).prop_map(CpuSet::from_iter)
+pub(crate) fn cpu_set() -> BoxedStrategy<CpuSet> {
+    collection::btree_set(0..200_u32, 0..8).prop_map(CpuSet::from_iter).boxed()
 }
 
-pub(crate) fn features() -> impl Strategy<Value = FeatureSet> {
+pub(crate) fn features() -> BoxedStrategy<FeatureSet> {
     collection::btree_set("[a-z][a-z0-9_.-]{0,6}", 0..6)
         .prop_map(|names| FeatureSet::from_names(names.iter().map(String::as_str)).expect("valid"))
+        .boxed()
 }
 
-pub(crate) fn bytes() -> impl Strategy<Value = Option<Bytes>> {
-    option::of(any::<u64>().prop_map(Bytes))
+pub(crate) fn bytes() -> BoxedStrategy<Option<Bytes>> {
+    option::of(any::<u64>().prop_map(Bytes)).boxed()
 }
 
-pub(crate) fn hundredths() -> impl Strategy<Value = Hundredths> {
-    any::<u32>().prop_map(Hundredths)
+pub(crate) fn hundredths() -> BoxedStrategy<Hundredths> {
+    any::<u32>().prop_map(Hundredths).boxed()
 }
 
-pub(crate) fn cpu_frequency() -> impl Strategy<Value = CpuFrequency> {
-    (any::<Option<u64>>(), any::<Option<u64>>(), any::<Option<u64>>(), cpu_set()).prop_map(
-        |(base_khz, minimum_khz, maximum_khz, cpus)| CpuFrequency {
+pub(crate) fn cpu_frequency() -> BoxedStrategy<CpuFrequency> {
+    (any::<Option<u64>>(), any::<Option<u64>>(), any::<Option<u64>>(), cpu_set())
+        .prop_map(|(base_khz, minimum_khz, maximum_khz, cpus)| CpuFrequency {
             base_khz,
             minimum_khz,
             maximum_khz,
             cpus,
-        },
-    )
+        })
+        .boxed()
 }
 
-pub(crate) fn core_type() -> impl Strategy<Value = CoreType> {
-    (text(), any::<Option<u32>>(), cpu_set()).prop_map(|(kind, capacity, cpus)| CoreType {
-        kind,
-        capacity,
-        cpus,
-    })
+pub(crate) fn core_type() -> BoxedStrategy<CoreType> {
+    (text(), any::<Option<u32>>(), cpu_set())
+        .prop_map(|(kind, capacity, cpus)| CoreType { kind, capacity, cpus })
+        .boxed()
 }
 
-pub(crate) fn cpu_cache() -> impl Strategy<Value = CpuCache> {
-    (any::<Option<u32>>(), maybe_text(), bytes(), collection::vec(cpu_set(), 0..3)).prop_map(
-        |(level, kind_, size_bytes, shared_by)| CpuCache { level, r#type: kind_, size_bytes, shared_by },
-    )
+pub(crate) fn cpu_cache() -> BoxedStrategy<CpuCache> {
+    (any::<Option<u32>>(), maybe_text(), bytes(), collection::vec(cpu_set(), 0..3))
+        .prop_map(|(level, kind_, size_bytes, shared_by)| CpuCache {
+            level,
+            r#type: kind_,
+            size_bytes,
+            shared_by,
+        })
+        .boxed()
 }
-pub(crate) fn nic() -> impl Strategy<Value = Nic> {
+pub(crate) fn nic() -> BoxedStrategy<Nic> {
     (
         (
             text(),
@@ -94,9 +99,10 @@ pub(crate) fn nic() -> impl Strategy<Value = Nic> {
                 master,
             },
         )
+        .boxed()
 }
 
-pub(crate) fn pci_device() -> impl Strategy<Value = PciDevice> {
+pub(crate) fn pci_device() -> BoxedStrategy<PciDevice> {
     (
         (
             text(),
@@ -163,21 +169,22 @@ pub(crate) fn pci_device() -> impl Strategy<Value = PciDevice> {
                 parent,
             },
         )
+        .boxed()
 }
 
-pub(crate) fn partition() -> impl Strategy<Value = Partition> {
-    (text(), any::<Option<u32>>(), bytes(), bytes(), any::<Option<bool>>()).prop_map(
-        |(name, number, start_bytes, size_bytes, read_only)| Partition {
+pub(crate) fn partition() -> BoxedStrategy<Partition> {
+    (text(), any::<Option<u32>>(), bytes(), bytes(), any::<Option<bool>>())
+        .prop_map(|(name, number, start_bytes, size_bytes, read_only)| Partition {
             name,
             number,
             start_bytes,
             size_bytes,
             read_only,
-        },
-    )
+        })
+        .boxed()
 }
 
-pub(crate) fn disk() -> impl Strategy<Value = Disk> {
+pub(crate) fn disk() -> BoxedStrategy<Disk> {
     (
         (
             text(),
@@ -232,8 +239,9 @@ pub(crate) fn disk() -> impl Strategy<Value = Disk> {
                 members,
             },
         )
+        .boxed()
 }
-pub(crate) fn pressure_share() -> impl Strategy<Value = PressureShare> {
+pub(crate) fn pressure_share() -> BoxedStrategy<PressureShare> {
     (option::of(hundredths()), option::of(hundredths()), option::of(hundredths()), any::<Option<u64>>())
         .prop_map(|(average_10s, average_60s, average_300s, total_microseconds)| PressureShare {
             average_10s,
@@ -241,19 +249,22 @@ pub(crate) fn pressure_share() -> impl Strategy<Value = PressureShare> {
             average_300s,
             total_microseconds,
         })
+        .boxed()
 }
 
-pub(crate) fn pressure_stall() -> impl Strategy<Value = PressureStall> {
+pub(crate) fn pressure_stall() -> BoxedStrategy<PressureStall> {
     (option::of(pressure_share()), option::of(pressure_share()))
         .prop_map(|(some, full)| PressureStall { some, full })
+        .boxed()
 }
 
-pub(crate) fn pressure() -> impl Strategy<Value = Pressure> {
+pub(crate) fn pressure() -> BoxedStrategy<Pressure> {
     (option::of(pressure_stall()), option::of(pressure_stall()), option::of(pressure_stall()))
         .prop_map(|(cpu, memory, io)| Pressure { cpu, memory, io })
+        .boxed()
 }
 
-pub(crate) fn load_average() -> impl Strategy<Value = LoadAverage> {
+pub(crate) fn load_average() -> BoxedStrategy<LoadAverage> {
     (
         option::of(hundredths()),
         option::of(hundredths()),
@@ -268,9 +279,10 @@ pub(crate) fn load_average() -> impl Strategy<Value = LoadAverage> {
             runnable,
             threads,
         })
+        .boxed()
 }
 
-pub(crate) fn filesystem() -> impl Strategy<Value = Filesystem> {
+pub(crate) fn filesystem() -> BoxedStrategy<Filesystem> {
     (
         (text(), maybe_text(), maybe_text(), maybe_text(), bytes(), bytes(), bytes(), any::<Option<u64>>()),
         (any::<Option<u64>>(), any::<Option<bool>>(), maybe_text()),
@@ -293,4 +305,5 @@ pub(crate) fn filesystem() -> impl Strategy<Value = Filesystem> {
                 pool,
             },
         )
+        .boxed()
 }

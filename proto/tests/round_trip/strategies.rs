@@ -84,8 +84,8 @@ pub(crate) fn numa() -> impl Strategy<Value = Numa> {
 }
 
 prop_compose! {
-    pub fn inventory()(collected_at in time(), fingerprint in text(), agent_version in text(), system in option::of(system()),
-        cpu in option::of(cpu()), numa in option::of(numa()),
+    pub fn inventory()(collected_at in time(), fingerprint in text(), agent_version in text(), system in option::of(system().boxed()),
+        cpu in option::of(cpu().boxed()), numa in option::of(numa().boxed()),
         memory in option::of((bytes(), pools(), bytes(), bytes()).prop_map(
             |(total_bytes, hugepages, default_hugepage_size_bytes, swap_total_bytes)|
                 Memory { total_bytes, hugepages, default_hugepage_size_bytes, swap_total_bytes })),
@@ -128,7 +128,7 @@ pub(crate) fn usage() -> impl Strategy<Value = Usage> {
         (bytes(), time()).prop_map(|(resident_bytes, started_at)| OwnProcess { resident_bytes, started_at });
     let more =
         (option::of(collection::vec(filesystem(), 0..3)), option::of(load_average()), option::of(pressure()));
-    (time(), option::of(memory), option::of(numa), option::of(agent), more).prop_map(
+    (time(), option::of(memory.boxed()), option::of(numa.boxed()), option::of(agent.boxed()), more).prop_map(
         |(collected_at, memory, numa, agent, (filesystems, load, pressure))| Usage {
             collected_at,
             memory,

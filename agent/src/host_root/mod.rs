@@ -3,6 +3,10 @@
 //! Knows one root directory, this machine's or a recorded host's, and reads whole regular files below it, within limits.
 //! Must not know what the files mean, and never reaches a file outside its root, wherever symbolic links point.
 
+mod access;
+mod directory;
+mod kept;
+
 use std::{
     collections::BTreeSet,
     os::fd::OwnedFd,
@@ -11,16 +15,25 @@ use std::{
 
 use rustix::{
     buffer::spare_capacity,
-    fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2},
+    fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2, readlinkat},
     io::{Errno, read, retry_on_intr},
 };
 use vmuster_proto::model::{Issue, IssueKind};
 
+pub use self::{
+    access::{Access, AccessLog},
+    directory::Directory,
+    kept::KeptFiles,
+};
+
 /// Largest file. The cpuinfo of 8,192 CPUs, the most Linux can be built for, has about 15 MB.
 const FILE_BYTES_MAX: usize = 32 << 20;
 
-/// First buffer. A sysfs attribute has at most one page.
-const FILE_BYTES_FIRST: usize = 4096;
+/// First buffer. A sysfs attribute has at most one page, and one byte more shows that it ended.
+const FILE_BYTES_FIRST: usize = 4097;
+
+/// First buffer for a link's target; those of sysfs have about a hundred bytes.
+const LINK_BYTES_FIRST: usize = 256;
 
 /// Largest directory. /sys/devices/system/cpu of 8,192 CPUs has about 8,220 entries.
 const DIRECTORY_ENTRIES_MAX: usize = 1 << 16;
@@ -36,6 +49,7 @@ pub struct HostRoot {
     directory: OwnedFd,
     opening: Opening,
     denied: BTreeSet<String>,
+    log: Option<AccessLog>,
 }
 
 /// How files below the root are opened.
@@ -127,7 +141,7 @@ impl HostRoot {
             Ok(_) => Opening::InRoot,
             Err(_) => Opening::Plain,
         };
-        Ok(Self { directory, opening, denied: BTreeSet::new() })
+        Ok(Self { directory, opening, denied: BTreeSet::new(), log: None })
     }
 
     /// A recorded host's directory.
@@ -138,7 +152,7 @@ impl HostRoot {
         let directory = open_root(path)?;
         openat2(&directory, ".", DIRECTORY_FLAGS, Mode::empty(), RESOLVE)
             .map_err(|errno| RootError { path: path.to_owned(), source: errno.into() })?;
-        Ok(Self { directory, opening: Opening::InRoot, denied: BTreeSet::new() })
+        Ok(Self { directory, opening: Opening::InRoot, denied: BTreeSet::new(), log: None })
     }
 
     /// The same root with some paths refused as to an unprivileged reader; tests run as root, whom nothing is refused.
@@ -149,14 +163,45 @@ impl HostRoot {
         self
     }
 
+    /// The same root that notes what is asked of it.
+    #[must_use]
+    pub fn noting(mut self, log: AccessLog) -> Self {
+        self.log = Some(log);
+        self
+    }
+
     /// The whole content of a regular file.
     ///
     /// # Errors
     /// It is missing, refused, not a regular file, or larger than any file vmuster reads.
     pub fn read(&self, path: &str) -> Result<Vec<u8>, ReadError> {
         let failed = |source| ReadError { path: path.to_owned(), source };
+        self.note(path, Access::File);
         let file = self.open(path, FILE_FLAGS).map_err(|errno| failed(ReadFailure::Os(errno)))?;
-        read_regular(&file).map_err(failed)
+        read_regular(&file, Ending::of(path)).map_err(failed)
+    }
+
+    /// Where a symbolic link leads, as it is written.
+    ///
+    /// # Errors
+    /// It is missing, refused, or no link.
+    pub fn read_link(&self, path: &str) -> Result<String, ReadError> {
+        let failed = |errno| ReadError { path: path.to_owned(), source: ReadFailure::Os(errno) };
+        self.note(path, Access::Link);
+        let link = self.open(path, LINK_FLAGS).map_err(failed)?;
+        let target = readlinkat(&link, "", Vec::with_capacity(LINK_BYTES_FIRST)).map_err(failed)?;
+        Ok(target.to_string_lossy().into_owned())
+    }
+
+    /// A directory, opened to read many files in it.
+    ///
+    /// # Errors
+    /// It is missing, refused, or no directory.
+    pub fn directory(&self, path: &str) -> Result<Directory, ReadError> {
+        let opened = self.open(path, OFlags::PATH | DIRECTORY_FLAGS);
+        let failed = |errno| ReadError { path: path.to_owned(), source: ReadFailure::Os(errno) };
+        self.note(path, Access::Exists);
+        Ok(Directory::new(path, opened.map_err(failed)?))
     }
 
     /// The names in a directory, sorted, without "." and ".."; names that are not UTF-8 are left out, for no file that
@@ -167,6 +212,7 @@ impl HostRoot {
     pub fn read_dir(&self, path: &str) -> Result<Vec<String>, ReadError> {
         let failed = |source| ReadError { path: path.to_owned(), source };
         let os = |errno| failed(ReadFailure::Os(errno));
+        self.note(path, Access::Directory);
         let directory = self.open(path, DIRECTORY_FLAGS).map_err(os)?;
         let mut names = Vec::new();
         for (count, entry) in Dir::new(directory).map_err(os)?.enumerate() {
@@ -185,11 +231,22 @@ impl HostRoot {
     /// Whether something of this name is there, readable or not; links are followed.
     #[must_use]
     pub fn exists(&self, path: &str) -> bool {
+        self.note(path, Access::Exists);
         !self.open(path, OFlags::PATH | OFlags::CLOEXEC).is_err_and(is_absent)
     }
 
+    fn note(&self, path: &str, access: Access) {
+        if let Some(log) = &self.log {
+            log.note(path, access);
+        }
+    }
+
+    fn is_denied(&self, path: &str) -> bool {
+        !self.denied.is_empty() && self.denied.contains(path)
+    }
+
     fn open(&self, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
-        if self.denied.contains(path) {
+        if self.is_denied(path) {
             return Err(Errno::ACCESS);
         }
         let mut attempts = 0;
@@ -212,6 +269,8 @@ const RESOLVE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGIC
 const FILE_FLAGS: OFlags =
     OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
+const LINK_FLAGS: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
 const DIRECTORY_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::CLOEXEC).union(OFlags::DIRECTORY);
 
 /// NODEV and NXIO: the CPU or disk behind a sysfs file was unplugged. A dangling link is NOENT.
@@ -224,18 +283,42 @@ fn open_root(path: &Path) -> Result<OwnedFd, RootError> {
         .map_err(|errno| RootError { path: path.to_owned(), source: errno.into() })
 }
 
-/// Reads to the end: pseudo-files say nothing true about their size, and some give less than was asked for.
-fn read_regular(file: &OwnedFd) -> Result<Vec<u8>, ReadFailure> {
+/// How the end of a file is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// Only a read that gives nothing is the end: /proc gives less than was asked for in the middle of a file.
+    Empty,
+    /// A read that gives less than was asked for is the last: sysfs makes an attribute at once, of a page at most.
+    Short,
+}
+
+impl Ending {
+    fn of(path: &str) -> Self {
+        if path.starts_with("/sys/") { Self::Short } else { Self::Empty }
+    }
+}
+
+/// Reads to the end, whatever size the file claims: pseudo-files say nothing true about theirs.
+fn read_regular(file: &OwnedFd, ending: Ending) -> Result<Vec<u8>, ReadFailure> {
     let status = fstat(file).map_err(ReadFailure::Os)?;
     if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
         return Err(ReadFailure::NotRegular);
     }
+    read_to_end(ending, |content| retry_on_intr(|| read(file, spare_capacity(content))))
+}
+
+/// `next` appends what it reads to the buffer's spare capacity and tells how much it was.
+fn read_to_end(
+    ending: Ending,
+    mut next: impl FnMut(&mut Vec<u8>) -> Result<usize, Errno>,
+) -> Result<Vec<u8>, ReadFailure> {
     let mut content = Vec::with_capacity(FILE_BYTES_FIRST);
     loop {
         if content.len() == content.capacity() {
             content.reserve(content.len());
         }
-        if retry_on_intr(|| read(file, spare_capacity(&mut content))).map_err(ReadFailure::Os)? == 0 {
+        let count = next(&mut content).map_err(ReadFailure::Os)?;
+        if count == 0 || (ending == Ending::Short && content.len() < content.capacity()) {
             return Ok(content);
         }
         if content.len() > FILE_BYTES_MAX {
@@ -245,87 +328,4 @@ fn read_regular(file: &OwnedFd) -> Result<Vec<u8>, ReadFailure> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::symlink;
-
-    use rustix::fs::mknodat;
-
-    use super::*;
-    use crate::testing::RecordedTree;
-
-    fn content(root: &HostRoot, path: &str) -> Result<String, IssueKind> {
-        root.read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).map_err(|e| e.kind())
-    }
-
-    #[test]
-    fn links_never_lead_out_of_a_recorded_root() {
-        let tree = RecordedTree::new().file("/proc/cpuinfo", "inside\n");
-        let outside = tempfile::tempdir().expect("a directory");
-        let secret = outside.path().join("secret");
-        RecordedTree::write(&secret, "outside");
-        let links = [
-            ("absolute", secret.display().to_string()),
-            ("dots", format!("../../../../../../..{}", secret.display())),
-            ("passwd", "/etc/passwd".to_owned()),
-            ("magic", "/proc/self/root/etc/passwd".to_owned()),
-        ];
-        for (name, target) in &links {
-            symlink(target, tree.path().join(name)).expect("a link");
-        }
-        symlink("/proc/cpuinfo", tree.path().join("stays")).expect("a link");
-        let root = tree.root();
-        for (name, _) in &links {
-            assert_eq!(content(&root, name), Err(IssueKind::Missing), "{name}");
-        }
-        assert_eq!(content(&root, "../../../../etc/passwd"), Err(IssueKind::Missing));
-        assert_eq!(
-            content(&root, "stays").as_deref(),
-            Ok("inside\n"),
-            "an absolute link means the recorded root"
-        );
-    }
-
-    #[test]
-    fn only_regular_files_are_read() {
-        let tree = RecordedTree::new().file("/sys/file", "");
-        let fifo = tree.path().join("fifo");
-        mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a fifo");
-        let root = tree.root();
-        assert_eq!(content(&root, "/fifo"), Err(IssueKind::Malformed));
-        assert_eq!(content(&root, "/sys"), Err(IssueKind::Malformed));
-        assert_eq!(content(&root, "/sys/file").as_deref(), Ok(""));
-        assert_eq!(content(&root, "/sys/file/below"), Err(IssueKind::Missing));
-        assert_eq!(content(&root.denying(&["/sys/file"]), "/sys/file"), Err(IssueKind::Denied));
-    }
-
-    #[test]
-    fn reads_whole_files_up_to_the_limit() {
-        let tree = RecordedTree::new()
-            .file("/large", &"x".repeat(100_000))
-            .file("/huge", &"x".repeat(FILE_BYTES_MAX + 1));
-        let root = tree.root();
-        assert_eq!(content(&root, "/large").map(|text| text.len()), Ok(100_000));
-        let error = root.read("/huge").expect_err("too large");
-        assert_eq!((error.source, error.kind()), (ReadFailure::TooLarge, IssueKind::Malformed));
-        assert_eq!(error.to_string(), "cannot read /huge");
-    }
-
-    #[test]
-    fn lists_directories_sorted() {
-        let tree = RecordedTree::new().file("/d/cpu10", "").file("/d/cpu2", "").file("/d/a/b", "");
-        let root = tree.root();
-        assert_eq!(root.read_dir("/d").expect("a directory"), ["a", "cpu10", "cpu2"]);
-        assert!(root.read_dir("/d/cpu2").expect_err("a file").is_absent());
-        assert!(root.read_dir("/none").expect_err("nothing").is_absent());
-        assert!(root.exists("/d/a/b") && !root.exists("/d/a/c"));
-        assert!(root.denying(&["/d/a/b"]).exists("/d/a/b"));
-    }
-
-    #[test]
-    fn a_root_is_checked_first() {
-        let tree = RecordedTree::new().file("/file", "");
-        assert!(HostRoot::recorded(&tree.path().join("none")).is_err());
-        assert!(HostRoot::recorded(&tree.path().join("file")).is_err());
-        assert!(content(&HostRoot::live().expect("a root"), "/proc/cpuinfo").is_ok());
-    }
-}
+mod tests;

@@ -1,0 +1,84 @@
+//! Links, FIFOs, sizes and refusals.
+
+use std::os::unix::fs::symlink;
+
+use rustix::fs::mknodat;
+
+use super::*;
+use crate::testing::RecordedTree;
+
+fn content(root: &HostRoot, path: &str) -> Result<String, IssueKind> {
+    root.read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).map_err(|e| e.kind())
+}
+
+#[test]
+fn links_never_lead_out_of_a_recorded_root() {
+    let tree = RecordedTree::new().file("/proc/cpuinfo", "inside\n");
+    let outside = tempfile::tempdir().expect("a directory");
+    let secret = outside.path().join("secret");
+    RecordedTree::write(&secret, "outside");
+    let links = [
+        ("absolute", secret.display().to_string()),
+        ("dots", format!("../../../../../../..{}", secret.display())),
+        ("passwd", "/etc/passwd".to_owned()),
+        ("magic", "/proc/self/root/etc/passwd".to_owned()),
+    ];
+    for (name, target) in &links {
+        symlink(target, tree.path().join(name)).expect("a link");
+    }
+    symlink("/proc/cpuinfo", tree.path().join("stays")).expect("a link");
+    let root = tree.root();
+    for (name, _) in &links {
+        assert_eq!(content(&root, name), Err(IssueKind::Missing), "{name}");
+    }
+    assert_eq!(content(&root, "../../../../etc/passwd"), Err(IssueKind::Missing));
+    assert_eq!(
+        content(&root, "stays").as_deref(),
+        Ok("inside\n"),
+        "an absolute link means the recorded root"
+    );
+}
+
+#[test]
+fn only_regular_files_are_read() {
+    let tree = RecordedTree::new().file("/sys/file", "");
+    let fifo = tree.path().join("fifo");
+    mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a fifo");
+    let root = tree.root();
+    assert_eq!(content(&root, "/fifo"), Err(IssueKind::Malformed));
+    assert_eq!(content(&root, "/sys"), Err(IssueKind::Malformed));
+    assert_eq!(content(&root, "/sys/file").as_deref(), Ok(""));
+    assert_eq!(content(&root, "/sys/file/below"), Err(IssueKind::Missing));
+    assert_eq!(content(&root.denying(&["/sys/file"]), "/sys/file"), Err(IssueKind::Denied));
+}
+
+#[test]
+fn reads_whole_files_up_to_the_limit() {
+    let tree = RecordedTree::new()
+        .file("/large", &"x".repeat(100_000))
+        .file("/huge", &"x".repeat(FILE_BYTES_MAX + 1));
+    let root = tree.root();
+    assert_eq!(content(&root, "/large").map(|text| text.len()), Ok(100_000));
+    let error = root.read("/huge").expect_err("too large");
+    assert_eq!((error.source, error.kind()), (ReadFailure::TooLarge, IssueKind::Malformed));
+    assert_eq!(error.to_string(), "cannot read /huge");
+}
+
+#[test]
+fn lists_directories_sorted() {
+    let tree = RecordedTree::new().file("/d/cpu10", "").file("/d/cpu2", "").file("/d/a/b", "");
+    let root = tree.root();
+    assert_eq!(root.read_dir("/d").expect("a directory"), ["a", "cpu10", "cpu2"]);
+    assert!(root.read_dir("/d/cpu2").expect_err("a file").is_absent());
+    assert!(root.read_dir("/none").expect_err("nothing").is_absent());
+    assert!(root.exists("/d/a/b") && !root.exists("/d/a/c"));
+    assert!(root.denying(&["/d/a/b"]).exists("/d/a/b"));
+}
+
+#[test]
+fn a_root_is_checked_first() {
+    let tree = RecordedTree::new().file("/file", "");
+    assert!(HostRoot::recorded(&tree.path().join("none")).is_err());
+    assert!(HostRoot::recorded(&tree.path().join("file")).is_err());
+    assert!(content(&HostRoot::live().expect("a root"), "/proc/cpuinfo").is_ok());
+}
