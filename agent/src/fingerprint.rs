@@ -6,7 +6,7 @@
 use sha2::{Digest, Sha256};
 use vmuster_proto::model::{Bytes, Inventory};
 
-use crate::{host_root::HostRoot, parse::meminfo::Meminfo};
+use crate::{collect::Origin, host_root::HostRoot, parse::meminfo::Meminfo};
 
 /// Half of SHA-256: two states of one host never meet by chance, and nobody gains by making them.
 const DIGEST_BYTES: usize = 16;
@@ -35,12 +35,12 @@ pub struct CheapInputs {
 }
 
 impl CheapInputs {
-    /// Reads them. `live`: also from uname, which is this machine's. `meminfo`: as the caller has just read it.
+    /// Reads them. Of this machine also from uname. `meminfo`: as the caller has just read it.
     #[must_use]
-    pub fn read(root: &HostRoot, live: bool, meminfo: Option<&Meminfo>) -> Self {
+    pub(crate) fn read(root: &HostRoot, origin: Origin, meminfo: Option<&Meminfo>) -> Self {
         let text =
             |path: &str| root.read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
-        let uname = live.then(rustix::system::uname);
+        let uname = (origin == Origin::Live).then(rustix::system::uname);
         let (kernel_release, hostname) = match &uname {
             Some(uname) => (
                 Some(uname.release().to_string_lossy().into_owned()),

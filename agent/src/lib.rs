@@ -6,6 +6,7 @@ mod collect;
 pub mod collector_thread;
 pub mod config;
 pub mod fingerprint;
+mod host;
 pub mod host_root;
 pub mod parse;
 pub mod recorded;
@@ -14,3 +15,4 @@ pub mod service;
 pub mod snapshot;
 #[cfg(test)]
 mod testing;
+pub mod watch;

@@ -11,9 +11,11 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use vmuster_agent::{
+    collector_thread::CollectorThread,
     config::{Config, DEFAULT_CONFIG_PATH},
     server::{Agent, check},
-    snapshot::{Collector, HostSource},
+    snapshot::{Host, HostSource},
+    watch::StepDeadlines,
 };
 use vmuster_proto::{
     clock::SystemClock,
@@ -74,7 +76,7 @@ fn main() -> ExitCode {
         Ok(source) => source,
         Err(error) => return fail(&error.into(), EXIT_CONFIGURATION),
     };
-    let collector = Collector::new(source, config.name.clone(), Arc::new(SystemClock));
+    let host = Host::new(source, config.name.clone(), Arc::new(SystemClock));
     match arguments.command {
         Command::CheckConfig => match check(&config) {
             Ok(_) => {
@@ -83,20 +85,22 @@ fn main() -> ExitCode {
             }
             Err(error) => fail(&error.into(), EXIT_CONFIGURATION),
         },
-        Command::Collect { output } => match collect(collector, output) {
+        Command::Collect { output } => match collect(&config, host, output) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, EXIT_FAILURE),
         },
         Command::Serve { listen } => {
             let listen = if listen.is_empty() { config.listen.clone() } else { listen };
-            run(&Config { listen, ..config }, collector)
+            run(&Config { listen, ..config }, host)
         }
     }
 }
 
 /// Printing a snapshot is success, whatever is missing from it: the issues in it say so.
-fn collect(mut collector: Collector, output: Output) -> anyhow::Result<()> {
-    let snapshot = collector.snapshot();
+#[tokio::main(flavor = "current_thread")]
+async fn collect(config: &Config, host: Host, output: Output) -> anyhow::Result<()> {
+    let thread = CollectorThread::start(Arc::new(host), config.collect_deadline, StepDeadlines::default())?;
+    let snapshot = thread.snapshot().await?;
     let text = match output {
         Output::Json => serde_json::to_string_pretty(&snapshot)? + "\n",
         Output::Yaml => serde_saphyr::to_string(&snapshot)?,
@@ -111,8 +115,8 @@ fn collect(mut collector: Collector, output: Output) -> anyhow::Result<()> {
 
 /// One thread serves: answers are small and a collection has a thread of its own, so more would only cost memory.
 #[tokio::main(flavor = "current_thread")]
-async fn run(config: &Config, collector: Collector) -> ExitCode {
-    let agent = match Agent::start(config, collector).await {
+async fn run(config: &Config, host: Host) -> ExitCode {
+    let agent = match Agent::start(config, host).await {
         Ok(agent) => agent,
         Err(error) => return fail(&error.into(), EXIT_CONFIGURATION),
     };

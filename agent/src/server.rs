@@ -14,7 +14,8 @@ use crate::{
     collector_thread::CollectorThread,
     config::Config,
     service::{AgentApi, CallCounters},
-    snapshot::Collector,
+    snapshot::Host,
+    watch::StepDeadlines,
 };
 
 /// Why an agent cannot run.
@@ -69,16 +70,17 @@ impl Agent {
     ///
     /// # Errors
     /// See [`ServerError`].
-    pub async fn start(config: &Config, collector: Collector) -> Result<Self, ServerError> {
+    pub async fn start(config: &Config, host: Host) -> Result<Self, ServerError> {
         let group = check(config)?;
         let mut listeners = Vec::new();
         for address in &config.listen {
             let listener = bind(address, config.insecure, group).await?;
-            tracing::info!(name = collector.name(), address = %listener.address(), "listening");
+            tracing::info!(name = host.name(), address = %listener.address(), "listening");
             listeners.push(listener);
         }
         let thread =
-            CollectorThread::start(collector, config.collect_deadline).map_err(ServerError::Thread)?;
+            CollectorThread::start(Arc::new(host), config.collect_deadline, StepDeadlines::default())
+                .map_err(ServerError::Thread)?;
         Ok(Self { api: AgentApi::new(thread), listeners })
     }
 

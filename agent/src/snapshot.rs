@@ -3,63 +3,21 @@
 //! Knows which sections there are, which depend on another, and when an earlier inventory still holds. Must not know
 //! file formats, who asks, or how an answer travels. Everything here blocks: run it on a thread of its own.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
-use vmuster_proto::{
-    clock::SharedClock,
-    model::{Inventory, Issue, IssueKind, SNAPSHOT_SCHEMA, Snapshot, Usage, sort_issues},
-};
+use vmuster_proto::model::{Inventory, Issue, IssueKind, Usage, sort_issues};
 
+pub use crate::host::{Host, HostSource};
 use crate::{
-    collect::{self, Origin, cpu::CpuReading, cpuid},
+    collect::{
+        self, Origin,
+        cpu::{CpuReading, KeptCpus},
+        cpuid,
+    },
     fingerprint::{CheapInputs, fingerprint},
-    host_root::{HostRoot, RootError},
-    recorded::RecordedHost,
+    host_root::KeptFiles,
+    watch::{Step, Watch},
 };
-
-/// Name of a host that has none: neither configured, nor recorded, nor a host name.
-const NAMELESS: &str = "unnamed";
-
-/// The host to collect from.
-#[derive(Debug)]
-pub enum HostSource {
-    /// This machine.
-    Live(HostRoot),
-    /// A recorded one; nothing is then asked of this machine.
-    Recorded(RecordedHost),
-}
-
-impl HostSource {
-    /// This machine.
-    ///
-    /// # Errors
-    /// `/` cannot be opened.
-    pub fn live() -> Result<Self, RootError> {
-        HostRoot::live().map(Self::Live)
-    }
-
-    /// A recorded host's directory.
-    ///
-    /// # Errors
-    /// It does not exist or is not a directory.
-    pub fn recorded(directory: &Path) -> Result<Self, RootError> {
-        RecordedHost::open(directory).map(Self::Recorded)
-    }
-
-    fn root(&self) -> &HostRoot {
-        match self {
-            Self::Live(root) => root,
-            Self::Recorded(host) => &host.root,
-        }
-    }
-
-    fn origin(&self) -> Origin {
-        match self {
-            Self::Live(_) => Origin::Live,
-            Self::Recorded(_) => Origin::Recorded,
-        }
-    }
-}
 
 /// An inventory and what is wrong with it.
 #[derive(Debug, Clone)]
@@ -94,50 +52,71 @@ pub enum InventoryStanding {
     Changed(Vec<&'static str>),
 }
 
-/// Collects from one host, each time anew.
+/// Collects from one host. What cannot change without notice is kept from one collection to the next.
 #[derive(Debug)]
 pub struct Collector {
-    source: HostSource,
-    configured_name: Option<String>,
-    clock: SharedClock,
-    /// What the last inventory depended on, and its fingerprint.
-    last: Option<(CheapInputs, String)>,
+    host: Arc<Host>,
+    /// Of files that are read for each usage; this machine's only.
+    kept_files: Option<KeptFiles>,
+    kept_cpus: KeptCpus,
+}
+
+/// The sections of one inventory as they are read.
+struct Sections<'a> {
+    watch: &'a dyn Watch,
+    issues: Vec<Issue>,
+}
+
+impl Sections<'_> {
+    /// Reads a section, unless an earlier reading of it hangs.
+    fn read<T>(&mut self, name: &'static str, collect: impl FnOnce() -> (T, Vec<Issue>)) -> Option<T> {
+        match self.watch.enter(Step::Section(name)) {
+            Ok(()) => {
+                let (section, issues) = collect();
+                self.issues.extend(issues);
+                Some(section)
+            }
+            Err(barred) => {
+                self.issues.push(barred.issue(name, "agent"));
+                None
+            }
+        }
+    }
 }
 
 impl Collector {
-    /// For one host. `name`: the one configured, before any that the host has itself.
+    /// For one host, with nothing kept yet.
     #[must_use]
-    pub fn new(source: HostSource, name: Option<String>, clock: SharedClock) -> Self {
-        Self { source, configured_name: name, clock, last: None }
-    }
-
-    /// The name the host goes by: as configured, else as recorded, else its host name.
-    #[must_use]
-    pub fn name(&self) -> String {
-        let own = || match &self.source {
-            HostSource::Live(_) => Some(rustix::system::uname().nodename().to_string_lossy().into_owned()),
-            HostSource::Recorded(host) => host.facts.name.clone().or_else(|| host.directory_name.clone()),
-        };
-        let name = self.configured_name.clone().or_else(own).filter(|name| !name.is_empty());
-        name.unwrap_or_else(|| NAMELESS.to_owned())
+    pub fn new(host: Arc<Host>) -> Self {
+        let kept_files = (host.source.origin() == Origin::Live).then(KeptFiles::default);
+        Self { host, kept_files, kept_cpus: KeptCpus::default() }
     }
 
     /// Reads every section.
-    pub fn collect_inventory(&mut self) -> Collected {
-        let root = self.source.root();
+    pub fn collect_inventory(&mut self, watch: &dyn Watch) -> Collected {
+        let host = Arc::clone(&self.host);
+        let root = host.source.root();
+        let origin = host.source.origin();
+        let mut sections = Sections { watch, issues: Vec::new() };
         // Before everything else: what changes while the rest is read is then seen by the next usage.
-        let (memory, meminfo, memory_issues) = collect::memory::collect(root);
-        let inputs = CheapInputs::read(root, self.source.origin() == Origin::Live, meminfo.as_ref());
-        let (mut inventory, mut issues) = match &self.source {
-            HostSource::Live(root) => live_sections(root),
-            HostSource::Recorded(host) => recorded_sections(host),
-        };
-        inventory.memory = memory;
-        issues.extend(memory_issues);
-        if self.source.origin() == Origin::Live {
-            inventory.collected_at = Some(self.clock.now());
+        let memory = sections.read("memory", || {
+            let (memory, meminfo, issues) = collect::memory::collect(root);
+            ((memory, CheapInputs::read(root, origin, meminfo.as_ref())), issues)
+        });
+        let (memory, inputs) = memory.map_or((None, None), |(memory, inputs)| (memory, Some(inputs)));
+        let mut inventory = Inventory { memory, ..Inventory::default() };
+        self.read_machine(&mut sections, &mut inventory);
+        let online = inventory.cpu.as_ref().and_then(|cpu| cpu.online.as_ref());
+        inventory.numa = sections.read("numa", || collect::numa::collect(root, online)).flatten();
+        if let (Some(cpu), Some(numa)) = (&mut inventory.cpu, &inventory.numa) {
+            collect::cpu::place_on_nodes(cpu, numa);
         }
+        inventory.collected_at = match &host.source {
+            HostSource::Live(_) => Some(host.clock.now()),
+            HostSource::Recorded(host) => host.facts.captured_at,
+        };
         env!("CARGO_PKG_VERSION").clone_into(&mut inventory.agent_version);
+        let mut issues = sections.issues;
         match fingerprint(&inventory) {
             Ok(digest) => inventory.fingerprint = digest,
             Err(error) => {
@@ -145,86 +124,78 @@ impl Collector {
             }
         }
         sort_issues(&mut issues);
-        self.last = Some((inputs, inventory.fingerprint.clone()));
-        Collected { name: self.name(), inventory: Arc::new(inventory), issues }
+        *host.last() = inputs.map(|inputs| (inputs, inventory.fingerprint.clone()));
+        Collected { name: host.name(), inventory: Arc::new(inventory), issues }
+    }
+
+    /// Processors and the machine they are in.
+    fn read_machine(&mut self, sections: &mut Sections<'_>, inventory: &mut Inventory) {
+        let root = self.host.source.root();
+        let origin = self.host.source.origin();
+        let leaves = match &self.host.source {
+            HostSource::Live(_) => Ok(cpuid::live()),
+            HostSource::Recorded(host) => cpuid::recorded(&host.root).map(Some),
+        };
+        let facts = leaves.as_ref().ok().and_then(|leaves| cpuid::facts(leaves.as_ref()?));
+        let kept = &mut self.kept_cpus;
+        let reading = sections.read("cpu", || {
+            let CpuReading { cpu, issues, arch, .. } =
+                collect::cpu::collect(root, facts.as_ref(), origin, kept);
+            ((cpu, arch), issues)
+        });
+        let (cpu, arch) = reading.unwrap_or_default();
+        inventory.cpu = cpu;
+        let system = sections.read("system", || match &self.host.source {
+            HostSource::Live(root) => collect::system::live(root),
+            HostSource::Recorded(host) => {
+                collect::system::recorded(&host.root, &host.facts, arch, facts.is_some())
+            }
+        });
+        inventory.system = system.flatten();
+        if let HostSource::Recorded(host) = &self.host.source {
+            sections.issues.extend(host.issues.iter().cloned());
+        }
+        let is_x86 = inventory.arch() == Some("x86_64");
+        sections.issues.extend(leaves.err().filter(|issue| is_x86 || issue.kind != IssueKind::Missing));
     }
 
     /// Reads what changes by the second, and whether the last inventory still holds.
-    pub fn collect_usage(&mut self) -> CollectedUsage {
-        let origin = self.source.origin();
-        let root = self.source.root();
-        let (mut usage, meminfo, mut issues) = collect::usage::collect(root);
-        usage.collected_at = match &self.source {
-            HostSource::Live(_) => Some(self.clock.now()),
+    pub fn collect_usage(&mut self, watch: &dyn Watch) -> CollectedUsage {
+        let host = Arc::clone(&self.host);
+        let root = host.source.root();
+        let origin = host.source.origin();
+        let mut sections = Sections { watch, issues: Vec::new() };
+        let read = sections.read("usage", || {
+            let (usage, meminfo, mut issues) = collect::usage::collect(root, self.kept_files.as_mut());
+            let inputs = CheapInputs::read(root, origin, meminfo.as_ref());
+            let own = (origin == Origin::Live).then(collect::own_process::collect);
+            let (agent, own_issues) = own.unwrap_or_default();
+            issues.extend(own_issues);
+            ((Usage { agent, ..usage }, inputs), issues)
+        });
+        let (mut usage, inputs) =
+            read.map_or((Usage::default(), None), |(usage, inputs)| (usage, Some(inputs)));
+        usage.collected_at = match &host.source {
+            HostSource::Live(_) => Some(host.clock.now()),
             HostSource::Recorded(host) => host.facts.captured_at,
         };
-        if origin == Origin::Live {
-            let (own, own_issues) = collect::own_process::collect();
-            usage.agent = own;
-            issues.extend(own_issues);
-        }
-        let inputs = CheapInputs::read(root, origin == Origin::Live, meminfo.as_ref());
+        let mut issues = sections.issues;
         sort_issues(&mut issues);
-        CollectedUsage { name: self.name(), usage, issues, standing: self.standing(&inputs) }
-    }
-
-    /// Inventory and usage in one document.
-    pub fn snapshot(&mut self) -> Snapshot {
-        let Collected { name, inventory, mut issues } = self.collect_inventory();
-        let CollectedUsage { name: _, usage, issues: usage_issues, standing: _ } = self.collect_usage();
-        issues.extend(usage_issues);
-        sort_issues(&mut issues);
-        let inventory = Arc::unwrap_or_clone(inventory);
-        Snapshot { schema: SNAPSHOT_SCHEMA.to_owned(), name, inventory, usage: Some(usage), issues }
-    }
-
-    fn standing(&self, now: &CheapInputs) -> InventoryStanding {
-        let Some((then, fingerprint)) = &self.last else {
-            return InventoryStanding::Changed(Vec::new());
-        };
-        let differing = then.differing(now);
-        if differing.is_empty() {
-            InventoryStanding::Holds(fingerprint.clone())
-        } else {
-            InventoryStanding::Changed(differing)
-        }
+        CollectedUsage { name: host.name(), usage, issues, standing: standing(&host, inputs.as_ref()) }
     }
 }
 
-fn live_sections(root: &HostRoot) -> (Inventory, Vec<Issue>) {
-    let facts = cpuid::live().and_then(|leaves| cpuid::facts(&leaves));
-    let CpuReading { cpu, mut issues, .. } = collect::cpu::collect(root, facts.as_ref(), Origin::Live);
-    let (system, system_issues) = collect::system::live(root);
-    issues.extend(system_issues);
-    let inventory = with_nodes(root, Inventory { system, cpu, ..Inventory::default() }, &mut issues);
-    (inventory, issues)
-}
-
-fn recorded_sections(host: &RecordedHost) -> (Inventory, Vec<Issue>) {
-    let root = &host.root;
-    let leaves = cpuid::recorded(root);
-    let facts = leaves.as_ref().ok().and_then(cpuid::facts);
-    let CpuReading { cpu, mut issues, arch, .. } =
-        collect::cpu::collect(root, facts.as_ref(), Origin::Recorded);
-    let (system, system_issues) = collect::system::recorded(root, &host.facts, arch, facts.is_some());
-    issues.extend(host.issues.iter().cloned());
-    issues.extend(system_issues);
-    let is_x86 = system.as_ref().is_some_and(|system| system.arch.as_deref() == Some("x86_64"));
-    issues.extend(leaves.err().filter(|issue| is_x86 || issue.kind != IssueKind::Missing));
-    let collected_at = host.facts.captured_at;
-    let inventory = Inventory { collected_at, system, cpu, ..Inventory::default() };
-    (with_nodes(root, inventory, &mut issues), issues)
-}
-
-/// Nodes list CPUs, and CPUs have a node: both from one reading.
-fn with_nodes(root: &HostRoot, mut inventory: Inventory, issues: &mut Vec<Issue>) -> Inventory {
-    let online = inventory.cpu.as_ref().and_then(|cpu| cpu.online.as_ref());
-    let (numa, numa_issues) = collect::numa::collect(root, online);
-    issues.extend(numa_issues);
-    if let (Some(cpu), Some(numa)) = (&mut inventory.cpu, &numa) {
-        collect::cpu::place_on_nodes(cpu, numa);
+fn standing(host: &Host, now: Option<&CheapInputs>) -> InventoryStanding {
+    let last = host.last();
+    let (Some((then, fingerprint)), Some(now)) = (&*last, now) else {
+        return InventoryStanding::Changed(Vec::new());
+    };
+    let differing = then.differing(now);
+    if differing.is_empty() {
+        InventoryStanding::Holds(fingerprint.clone())
+    } else {
+        InventoryStanding::Changed(differing)
     }
-    Inventory { numa, ..inventory }
 }
 
 #[cfg(test)]

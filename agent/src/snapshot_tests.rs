@@ -2,30 +2,45 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use vmuster_proto::{clock::Clock, clock::SystemClock, model::Timestamp};
+use vmuster_proto::{
+    clock::{Clock, SystemClock},
+    model::{SNAPSHOT_SCHEMA, Snapshot, Timestamp},
+};
 
 use super::*;
-use crate::testing::RecordedTree;
+use crate::{host_root::HostRoot, recorded::RecordedHost, testing::RecordedTree, watch::Unwatched};
 
 fn collector(tree: &RecordedTree) -> Collector {
-    let source = HostSource::recorded(tree.path()).expect("a directory");
-    Collector::new(source, None, Arc::new(SystemClock))
+    collector_of(HostSource::recorded(tree.path()).expect("a directory"))
+}
+
+fn collector_of(source: HostSource) -> Collector {
+    Collector::new(Arc::new(Host::new(source, None, Arc::new(SystemClock))))
+}
+
+/// As the thread puts it together, without the thread.
+fn whole(collector: &mut Collector) -> Snapshot {
+    let Collected { name, inventory, mut issues } = collector.collect_inventory(&Unwatched);
+    let CollectedUsage { usage, issues: usage_issues, .. } = collector.collect_usage(&Unwatched);
+    issues.extend(usage_issues);
+    sort_issues(&mut issues);
+    let inventory = Arc::unwrap_or_clone(inventory);
+    Snapshot { schema: SNAPSHOT_SCHEMA.to_owned(), name, inventory, usage: Some(usage), issues }
 }
 
 fn snapshot(tree: &RecordedTree) -> Snapshot {
-    collector(tree).snapshot()
+    whole(&mut collector(tree))
 }
 
 /// A snapshot of the tree where reading these is refused, as to an unprivileged agent.
 fn snapshot_denied(tree: &RecordedTree, paths: &[&str]) -> Snapshot {
     let host = RecordedHost::open(tree.path()).expect("a directory");
     let root = host.root.denying(paths);
-    Collector::new(HostSource::Recorded(RecordedHost { root, ..host }), None, Arc::new(SystemClock))
-        .snapshot()
+    whole(&mut collector_of(HostSource::Recorded(RecordedHost { root, ..host })))
 }
 
 fn fingerprint_of(tree: &RecordedTree) -> String {
-    collector(tree).collect_inventory().inventory.fingerprint.clone()
+    collector(tree).collect_inventory(&Unwatched).inventory.fingerprint.clone()
 }
 
 /// "section kind" of each issue.
@@ -125,7 +140,8 @@ fn a_cpu_that_vanishes_is_told_once() {
         .without("/sys/devices/system/cpu/cpu3");
     let root = tree.root();
     for origin in [Origin::Live, Origin::Recorded] {
-        let CpuReading { cpu, issues, .. } = collect::cpu::collect(&root, None, origin);
+        let CpuReading { cpu, issues, .. } =
+            collect::cpu::collect(&root, None, origin, &mut KeptCpus::default());
         let cpu = cpu.expect("a cpu section");
         assert_eq!((cpu.thread_count, cpu.core_count, cpu.topology.len()), (Some(4), None, 4));
         let told: Vec<_> = issues.iter().map(|issue| (issue.section.as_str(), issue.kind)).collect();
@@ -265,7 +281,7 @@ fn nodes_that_share_cpus_leave_them_without_node() {
 #[test]
 fn arch_without_host_json() {
     let arch = |tree: RecordedTree| snapshot(&tree).inventory.system.and_then(|system| system.arch);
-    let bare = || RecordedTree::new().file("/proc/sys/kernel/osrelease", "6.1");
+    let bare = || RecordedTree::new().file("/proc/sys/kernel/osrelease", "6.1\n");
     assert_eq!(arch(RecordedTree::whole_host().without("/host.json")).as_deref(), Some("x86_64"));
     let arm = "processor : 0\nFeatures : fp\nCPU architecture: 8\n";
     assert_eq!(arch(bare().file("/proc/cpuinfo", arm)).as_deref(), Some("aarch64"));
@@ -279,13 +295,13 @@ fn goes_by_the_first_name_there_is() {
     let tree = RecordedTree::whole_host();
     let name = |configured: Option<&str>| {
         let source = HostSource::recorded(tree.path()).expect("a directory");
-        Collector::new(source, configured.map(str::to_owned), Arc::new(SystemClock)).name()
+        Host::new(source, configured.map(str::to_owned), Arc::new(SystemClock)).name()
     };
     assert_eq!(name(Some("given")), "given");
     assert_eq!(name(None), "twin");
     let nameless = RecordedTree::new().file("/here/proc/cpuinfo", "");
     let source = HostSource::recorded(&nameless.path().join("here")).expect("a directory");
-    assert_eq!(Collector::new(source, None, Arc::new(SystemClock)).name(), "here");
+    assert_eq!(Host::new(source, None, Arc::new(SystemClock)).name(), "here");
 }
 
 #[test]
@@ -297,7 +313,7 @@ fn fingerprints_differ_by_facts_only() {
         r#"{"name":"twin","arch":"x86_64","kernel_release":"6.1.0","captured_at":"2027-01-02T03:04:05Z"}"#;
     let tree = tree.file("/host.json", json);
     assert_eq!(fingerprint_of(&tree), first, "another time of capture is no other fact");
-    let mut inventory = Inventory::clone(&collector(&tree).collect_inventory().inventory);
+    let mut inventory = Inventory::clone(&collector(&tree).collect_inventory(&Unwatched).inventory);
     if let Some(system) = &mut inventory.system {
         system.booted_at = Some(Timestamp::EPOCH.saturating_add(Duration::from_secs(1)));
     }
@@ -310,24 +326,24 @@ fn fingerprints_differ_by_facts_only() {
 fn usage_tells_whether_the_inventory_holds() {
     let tree = RecordedTree::whole_host();
     let mut collector = collector(&tree);
-    assert!(matches!(collector.collect_usage().standing, InventoryStanding::Changed(_)));
-    let fingerprint = collector.collect_inventory().inventory.fingerprint.clone();
-    assert_eq!(collector.collect_usage().standing, InventoryStanding::Holds(fingerprint.clone()));
+    assert!(matches!(collector.collect_usage(&Unwatched).standing, InventoryStanding::Changed(_)));
+    let fingerprint = collector.collect_inventory(&Unwatched).inventory.fingerprint.clone();
+    assert_eq!(collector.collect_usage(&Unwatched).standing, InventoryStanding::Holds(fingerprint.clone()));
     // Memory that is used is no change.
     let tree = tree
         .file("/proc/meminfo", "MemTotal: 4096 kB\nMemFree: 1 kB\nHugePages_Total: 3\nHugetlb: 6144 kB\n");
-    assert_eq!(collector.collect_usage().standing, InventoryStanding::Holds(fingerprint));
+    assert_eq!(collector.collect_usage(&Unwatched).standing, InventoryStanding::Holds(fingerprint));
     let tree = tree
         .file("/proc/meminfo", "MemTotal: 4096 kB\nMemFree: 1 kB\nHugePages_Total: 4\nHugetlb: 8192 kB\n")
         .file("/proc/sys/kernel/random/boot_id", "another\n")
         .file("/sys/devices/system/cpu/online", "0-2\n");
     let changed = InventoryStanding::Changed(vec!["boot_id", "online_cpus", "hugepages"]);
-    assert_eq!(collector.collect_usage().standing, changed);
+    assert_eq!(collector.collect_usage(&Unwatched).standing, changed);
     assert_ne!(
-        collector.collect_inventory().inventory.cpu.as_ref().and_then(|cpu| cpu.thread_count),
+        collector.collect_inventory(&Unwatched).inventory.cpu.as_ref().and_then(|cpu| cpu.thread_count),
         Some(4)
     );
-    assert!(matches!(collector.collect_usage().standing, InventoryStanding::Holds(_)));
+    assert!(matches!(collector.collect_usage(&Unwatched).standing, InventoryStanding::Holds(_)));
     drop(tree);
 }
 
@@ -342,10 +358,11 @@ impl Clock for StoppedClock {
 
 #[test]
 fn this_machine() {
-    let mut collector = Collector::new(HostSource::live().expect("a root"), None, Arc::new(StoppedClock));
-    let snapshot = collector.snapshot();
+    let host = Arc::new(Host::new(HostSource::live().expect("a root"), None, Arc::new(StoppedClock)));
+    let mut collector = Collector::new(Arc::clone(&host));
+    let snapshot = whole(&mut collector);
     let inventory = &snapshot.inventory;
-    assert_eq!(snapshot.name, collector.name());
+    assert_eq!(snapshot.name, host.name());
     assert!(!snapshot.name.is_empty() && inventory.arch().is_some());
     assert_eq!(inventory.collected_at, Some(Timestamp::EPOCH));
     let cpu = inventory.cpu.as_ref().expect("a cpu section");
@@ -356,14 +373,14 @@ fn this_machine() {
     }
     assert!(inventory.memory.as_ref().is_some_and(|memory| memory.total_bytes.is_some()));
     assert!(snapshot.usage.is_some_and(|usage| usage.agent.is_some() && usage.memory.is_some()));
-    assert_eq!(collector.collect_inventory().inventory.fingerprint, snapshot.inventory.fingerprint);
+    assert_eq!(collector.collect_inventory(&Unwatched).inventory.fingerprint, snapshot.inventory.fingerprint);
 }
 
 #[test]
 fn a_captured_host() {
     let hosts = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/hosts");
     let source = HostSource::recorded(&hosts.join("skylake-smt")).expect("a captured host");
-    let snapshot = Collector::new(source, None, Arc::new(SystemClock)).snapshot();
+    let snapshot = whole(&mut collector_of(source));
     assert_eq!(snapshot.name, "skylake-smt");
     let cpu = snapshot.inventory.cpu.expect("a cpu section");
     assert_eq!((cpu.online, cpu.offline), ("0-4,6-12,14-15".parse().ok(), "5,13".parse().ok()));

@@ -65,6 +65,7 @@ impl RecordedTree {
                 tree = tree.file(&format!("{topology}/{name}"), &content);
             }
         }
+        tree = tree.caches();
         for (node, row) in [(0, "10 21\n"), (1, "21 10\n")] {
             let directory = format!("/sys/devices/system/node/node{node}");
             tree = tree
@@ -77,6 +78,24 @@ impl RecordedTree {
                 .hugepages(&directory, node + 1, node);
         }
         tree.hugepages("/sys/kernel/mm", 3, 1)
+    }
+
+    /// A first level of each core's own and a last level of both cores'; what the kernel says of a vulnerability.
+    fn caches(self) -> Self {
+        let cache = |tree: Self, cpu: u32, index: u32, texts: [&str; 4]| {
+            let directory = format!("/sys/devices/system/cpu/cpu{cpu}/cache/index{index}");
+            let names = ["level", "type", "size", "shared_cpu_list"];
+            names.into_iter().zip(texts).fold(tree, |tree, (name, text)| {
+                tree.file(&format!("{directory}/{name}"), &format!("{text}\n"))
+            })
+        };
+        let mut tree = self.file("/sys/devices/system/cpu/vulnerabilities/meltdown", "Mitigation: PTI\n");
+        for cpu in 0..4 {
+            let core = if cpu < 2 { "0-1" } else { "2-3" };
+            tree = cache(tree, cpu, 0, ["1", "Data", "32K", core]);
+            tree = cache(tree, cpu, 1, ["3", "Unified", "1024K", "0-3"]);
+        }
+        tree
     }
 
     /// A block of x86's cpuinfo.

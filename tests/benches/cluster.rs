@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, fs, hint::black_box, sync::Arc, time::Duration, time::Instant};
 
 use tempfile::tempdir;
+use vmuster_agent::watch::Unwatched;
 use vmuster_coordinator::{
     cache::{HostCache, HostRecord},
     cluster::{Cluster, FlagsQuestion, read_within},
@@ -44,8 +45,8 @@ fn row(what: &str, ours: Duration, theirs: Duration, than: &str) {
 fn inventories() -> Vec<Arc<Inventory>> {
     let recorded = host_names().into_iter().map(|name| {
         let source = vmuster_agent::snapshot::HostSource::recorded(&host(&name)).expect("a recorded host");
-        let mut collector = vmuster_agent::snapshot::Collector::new(source, None, Arc::new(SystemClock));
-        collector.collect_inventory().inventory
+        let host = vmuster_agent::snapshot::Host::new(source, None, Arc::new(SystemClock));
+        vmuster_agent::snapshot::Collector::new(Arc::new(host)).collect_inventory(&Unwatched).inventory
     });
     recorded.filter(|inventory| inventory.arch() == Some("x86_64")).collect()
 }

@@ -10,7 +10,7 @@ use vmuster_agent::{
     config::Config,
     server::Agent,
     service::CallCounters,
-    snapshot::{Collector, HostSource},
+    snapshot::{Host, HostSource},
 };
 use vmuster_proto::{clock::SystemClock, transport::ListenAddress};
 
@@ -39,9 +39,9 @@ impl TestAgent {
     /// Serves the recorded host in `recorded` on `socket`.
     pub async fn start(recorded: &Path, socket: PathBuf) -> Self {
         let source = HostSource::recorded(recorded).expect("a recorded host");
-        let collector = Collector::new(source, None, Arc::new(SystemClock));
+        let host = Host::new(source, None, Arc::new(SystemClock));
         let config = Config { listen: vec![ListenAddress::Unix(socket)], ..Config::default() };
-        let agent = Agent::start(&config, collector).await.expect("an agent");
+        let agent = Agent::start(&config, host).await.expect("an agent");
         let address = agent.addresses()[0].to_string();
         let calls = agent.calls();
         let (stop, stopped) = oneshot::channel::<()>();

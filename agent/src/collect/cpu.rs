@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 
-use vmuster_proto::model::{Cpu, CpuSet, Issue, IssueKind, Numa};
+use vmuster_proto::model::{CoreType, Cpu, CpuCache, CpuFrequency, CpuSet, Issue, IssueKind, Numa};
 
 use super::{
-    Origin, cpu_sets,
+    Origin, caches, core_types, cpu_sets,
     cpuid::CpuidFacts,
     flags,
     flags::HostFlags,
     reading::{Reading, doubt},
-    topology,
+    topology::{self, Topology},
+    vulnerabilities,
 };
 use crate::{
     host_root::HostRoot,
@@ -30,22 +31,51 @@ pub(crate) struct CpuReading {
     settled: bool,
 }
 
+/// What sysfs says of cores and caches: thousands of files on a large host, which cannot change without notice.
+#[derive(Debug, Default, Clone)]
+struct Layout {
+    topology: Topology,
+    caches: Vec<CpuCache>,
+    core_types: Vec<CoreType>,
+    frequencies: Vec<CpuFrequency>,
+}
+
+/// The layout as it was read last, for as long as nothing says that it changed.
+#[derive(Debug, Default)]
+pub(crate) struct KeptCpus {
+    layout: Option<(LayoutKey, Layout)>,
+}
+
+/// A layout holds for these CPUs and as long as the kernel announces no change of any device: CPUs that come and go, and
+/// changes of s390x and ppc64 topologies, are announced.
+type LayoutKey = (CpuSet, String);
+
+/// Number of the kernel's last announcement.
+const UEVENT_NUMBER: &str = "/sys/kernel/uevent_seqnum";
+
 /// Reads the section; once more if a CPU was unplugged or taken offline meanwhile, so that its parts fit together.
-pub(crate) fn collect(root: &HostRoot, cpuid: Option<&CpuidFacts>, origin: Origin) -> CpuReading {
-    let reading = read(root, cpuid, origin);
+pub(crate) fn collect(
+    root: &HostRoot,
+    cpuid: Option<&CpuidFacts>,
+    origin: Origin,
+    kept: &mut KeptCpus,
+) -> CpuReading {
+    let reading = read(root, cpuid, origin, kept);
     if reading.settled || origin == Origin::Recorded {
         return reading;
     }
-    read(root, cpuid, origin)
+    kept.layout = None;
+    read(root, cpuid, origin, kept)
 }
 
-fn read(root: &HostRoot, cpuid: Option<&CpuidFacts>, origin: Origin) -> CpuReading {
+fn read(root: &HostRoot, cpuid: Option<&CpuidFacts>, origin: Origin, kept: &mut KeptCpus) -> CpuReading {
     let mut reading = Reading::new(root);
     let sets = cpu_sets::read(&mut reading);
     let info = read_cpuinfo(&mut reading);
     let identity = identity(info.as_ref(), cpuid, origin);
-    let topology =
-        sets.online.as_ref().map(|online| topology::read(&mut reading, online)).unwrap_or_default();
+    let vulnerabilities = vulnerabilities::read(&mut reading);
+    let layout = sets.online.as_ref().map(|online| layout(&mut reading, online, origin, kept));
+    let Layout { topology, caches, core_types, frequencies } = layout.unwrap_or_default();
     let vanished = reading.any_vanished();
     let mut issues = reading.finish();
     // Without /sys, which has its issue, cpuinfo lists the online CPUs.
@@ -78,10 +108,38 @@ fn read(root: &HostRoot, cpuid: Option<&CpuidFacts>, origin: Origin) -> CpuReadi
         host_flags: flags.on_all,
         host_flags_not_on_all: flags.not_on_all,
         cpuid_features: cpuid.map(|facts| facts.features.clone()),
-        ..Cpu::default()
+        smt_active: sets.smt_active,
+        smt_control: sets.smt_control,
+        caches,
+        core_types,
+        frequencies,
+        vulnerabilities,
     };
     let arch = info.and_then(|info| info.arch);
     CpuReading { cpu: (cpu != Cpu::default()).then_some(cpu), issues, arch, settled }
+}
+
+fn layout(reading: &mut Reading<'_>, online: &CpuSet, origin: Origin, kept: &mut KeptCpus) -> Layout {
+    // A recorded host announces nothing.
+    let number = match origin {
+        Origin::Live => reading.text_if_there("cpu.topology", UEVENT_NUMBER),
+        Origin::Recorded => None,
+    };
+    let key = number.map(|number| (online.clone(), number));
+    if let (Some(key), Some((kept_key, layout))) = (&key, &kept.layout)
+        && key == kept_key
+    {
+        return layout.clone();
+    }
+    let issues = reading.issue_count();
+    let topology = topology::read(reading, online);
+    let caches = caches::read(reading, &topology.cores, online);
+    let core_types = core_types::read(reading, &topology.cores, online);
+    let frequencies = core_types::frequencies(reading, &topology.cores);
+    let layout = Layout { topology, caches, core_types, frequencies };
+    // What has issues is read again, for they would not be told the next time.
+    kept.layout = key.filter(|_| reading.issue_count() == issues).map(|key| (key, layout.clone()));
+    layout
 }
 
 fn read_cpuinfo(reading: &mut Reading<'_>) -> Option<Cpuinfo> {

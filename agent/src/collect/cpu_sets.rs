@@ -14,6 +14,9 @@ pub(super) struct CpuSets {
     pub(super) online: Option<CpuSet>,
     pub(super) offline: Option<CpuSet>,
     pub(super) isolated: Option<CpuSet>,
+    /// Whether a core runs several threads now.
+    pub(super) smt_active: Option<bool>,
+    pub(super) smt_control: Option<String>,
 }
 
 pub(super) fn read(reading: &mut Reading<'_>) -> CpuSets {
@@ -33,7 +36,19 @@ pub(super) fn read(reading: &mut Reading<'_>) -> CpuSets {
     let offline = offline(reading, present.as_ref().or(directories.as_ref()), online.as_ref());
     // Kernels before 4.6, and those without CPU isolation, have no such file.
     let isolated = reading.list_if_there("cpu.isolated", "/sys/devices/system/cpu/isolated");
-    CpuSets { present, online, offline, isolated }
+    // Kernels before 4.19 have neither.
+    let active = "/sys/devices/system/cpu/smt/active";
+    let smt_active = reading.text_if_there("cpu.smt_active", active).and_then(|text| match text.as_str() {
+        "0" => Some(false),
+        "1" => Some(true),
+        other => {
+            reading.malformed("cpu.smt_active", active, format!("'{other}' is neither 0 nor 1"));
+            None
+        }
+    });
+    let control = reading.text_if_there("cpu.smt_control", "/sys/devices/system/cpu/smt/control");
+    let smt_control = control.filter(|text| !text.is_empty());
+    CpuSets { present, online, offline, isolated, smt_active, smt_control }
 }
 
 /// Present and not online. The kernel's own `offline` also names CPUs that could be plugged in and never were, up to its

@@ -4,6 +4,8 @@
 //! `(Option<Section>, Vec<Issue>)`, never an error, never a zero for what was not read. Must not know how a file is
 //! opened, how its text is parsed, or who asks.
 
+mod caches;
+mod core_types;
 pub(crate) mod cpu;
 mod cpu_sets;
 pub(crate) mod cpuid;
@@ -17,6 +19,7 @@ mod reading;
 pub(crate) mod system;
 mod topology;
 pub(crate) mod usage;
+mod vulnerabilities;
 
 /// Whether a root is this machine's: only then may anything but its files be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

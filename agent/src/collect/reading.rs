@@ -23,15 +23,14 @@ impl<'a> Reading<'a> {
     }
 
     /// Of files that are read again and again: their descriptors are kept.
-    #[expect(dead_code, reason = "usage reads by it next")]
     pub(super) fn keeping(root: &'a HostRoot, kept: Option<&'a mut KeptFiles>) -> Self {
         Self { kept, ..Self::new(root) }
     }
 
-    /// Files of this directory are read next: their paths need not be walked.
-    #[expect(dead_code, reason = "topology reads by it next")]
-    pub(super) fn enter(&mut self, directory: &str) {
+    /// Files of this directory are read next: their paths need not be walked. Whether it is there.
+    pub(super) fn enter(&mut self, directory: &str) -> bool {
         self.directory = self.root.directory(directory).ok();
+        self.directory.is_some()
     }
 
     /// A file's content.
@@ -84,6 +83,18 @@ impl<'a> Reading<'a> {
         result: Result<T, E>,
     ) -> Option<T> {
         result.map_err(|error| self.malformed(section, path, error)).ok()
+    }
+
+    /// As [`Self::parsed`], of a file that each of a thousand CPUs may have.
+    pub(super) fn parsed_of_many<T, E: Display>(
+        &mut self,
+        sort: &str,
+        section: &str,
+        path: &str,
+        result: Result<T, E>,
+    ) -> Option<T> {
+        let malformed = |error: E| Issue::new(section, path, IssueKind::Malformed, error.to_string());
+        result.map_err(|error| self.repeated(sort, malformed(error))).ok()
     }
 
     /// A kernel list of CPUs or nodes. That the file is missing is an issue.
@@ -153,6 +164,11 @@ impl<'a> Reading<'a> {
 
     pub(super) fn failed(&mut self, section: &str, error: &ReadError) {
         self.issue(error.issue(section));
+    }
+
+    /// How many issues there are so far; those told once for many count once.
+    pub(super) fn issue_count(&self) -> usize {
+        self.issues.len() + self.repeated.len()
     }
 
     /// What could not be read.

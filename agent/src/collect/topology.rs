@@ -12,14 +12,23 @@ use super::reading::Reading;
 /// What x86 kernels print as cluster_id of a CPU without one: BAD_APICID in 16 bits.
 const NO_CLUSTER: u32 = 0xffff;
 
+/// One core: its first online CPU, and all of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Core {
+    pub(super) first: u32,
+    pub(super) cpus: CpuSet,
+}
+
 /// Places of the online CPUs, and counts of what they sit in.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Topology {
     /// By CPU number; without node.
     pub(super) cpus: Vec<CpuTopology>,
     pub(super) socket_count: Option<u32>,
     pub(super) core_count: Option<u32>,
     pub(super) threads_per_core: Option<u32>,
+    /// By first CPU.
+    pub(super) cores: Vec<Core>,
 }
 
 pub(super) fn read(reading: &mut Reading<'_>, online: &CpuSet) -> Topology {
@@ -33,6 +42,7 @@ pub(super) fn read(reading: &mut Reading<'_>, online: &CpuSet) -> Topology {
         if !reader.has_topology(cpu) {
             topology.core_count = None;
             topology.cpus.push(CpuTopology { cpu, ..CpuTopology::default() });
+            topology.cores.push(Core { first: cpu, cpus: [cpu].into_iter().collect() });
             continue;
         }
         let siblings = reader.siblings(cpu);
@@ -41,10 +51,12 @@ pub(super) fn read(reading: &mut Reading<'_>, online: &CpuSet) -> Topology {
         topology.threads_per_core = topology.threads_per_core.max(threads);
         let place = reader.place(cpu);
         let core = siblings.unwrap_or_else(|| [cpu].into_iter().collect());
-        for thread in core.difference(&done).iter() {
+        let cpus = core.difference(&done);
+        for thread in cpus.iter() {
             done.insert(thread);
             topology.cpus.push(CpuTopology { cpu: thread, ..place });
         }
+        topology.cores.push(Core { first: cpu, cpus });
     }
     topology.cpus.sort_unstable_by_key(|place| place.cpu);
     topology.socket_count = reader.socket_count();
@@ -112,7 +124,7 @@ impl<'r, 'a> Reader<'r, 'a> {
 
     /// Whether the CPU is still there: one issue instead of one for each of its files.
     fn has_topology(&mut self, cpu: u32) -> bool {
-        let is_there = self.reading.root.exists(&path(cpu, ""));
+        let is_there = self.reading.enter(&path(cpu, ""));
         if !is_there {
             self.sockets_known = false;
             self.reading.vanished("topology", "cpu.topology", &path(cpu, ""));

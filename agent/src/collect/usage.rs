@@ -6,13 +6,13 @@ use vmuster_proto::model::{
 
 use super::{hugepages, memory, numa, reading::Reading};
 use crate::{
-    host_root::HostRoot,
+    host_root::{HostRoot, KeptFiles},
     parse::meminfo::{self, Meminfo},
 };
 
 /// Memory and nodes; the agent's own figures are not the host's files, and the caller has the clock.
-pub(crate) fn collect(root: &HostRoot) -> (Usage, Option<Meminfo>, Vec<Issue>) {
-    let mut reading = Reading::new(root);
+pub(crate) fn collect(root: &HostRoot, kept: Option<&mut KeptFiles>) -> (Usage, Option<Meminfo>, Vec<Issue>) {
+    let mut reading = Reading::keeping(root, kept);
     let info = memory::read_meminfo(&mut reading, "usage.memory", memory::MEMINFO);
     let memory = memory_usage(&mut reading, info.as_ref());
     let numa = numa::node_ids(&mut reading, "usage.numa")

@@ -102,6 +102,14 @@ impl CpuSet {
         Self::trimmed(self.words.iter().zip(&other.words).map(|(a, b)| a & b).collect())
     }
 
+    /// Adds the numbers of another set.
+    pub fn extend(&mut self, other: &Self) {
+        if self.words.len() < other.words.len() {
+            self.words.resize(other.words.len(), 0);
+        }
+        self.words.iter_mut().zip(&other.words).for_each(|(word, more)| *word |= more);
+    }
+
     /// Numbers in this and not in the other.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Self {

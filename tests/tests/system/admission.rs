@@ -15,7 +15,7 @@ use tonic::{Code, Request, Response, Status};
 use vmuster_agent::{
     config::Config,
     server::Agent,
-    snapshot::{Collector, HostSource},
+    snapshot::{Host, HostSource},
 };
 use vmuster_coordinator::fetch::Fetcher;
 use vmuster_proto::{
@@ -35,9 +35,9 @@ use vmuster_tests::{coordinators::TestCoordinator, fixtures::host};
 /// An agent of a recorded host on loopback, until the test ends.
 async fn tcp_agent() -> SocketAddr {
     let source = HostSource::recorded(&host("skylake-smt")).expect("a recorded host");
-    let collector = Collector::new(source, None, Arc::new(SystemClock));
+    let host = Host::new(source, None, Arc::new(SystemClock));
     let listen = vec![ListenAddress::Tcp(([127, 0, 0, 1], 0).into())];
-    let agent = Agent::start(&Config { listen, ..Config::default() }, collector).await.expect("an agent");
+    let agent = Agent::start(&Config { listen, ..Config::default() }, host).await.expect("an agent");
     let ListenAddress::Tcp(address) = agent.addresses()[0] else { panic!("asked for TCP") };
     tokio::spawn(agent.run(std::future::pending()));
     address
