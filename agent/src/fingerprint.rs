@@ -31,15 +31,25 @@ pub struct CheapInputs {
     microcode: Option<String>,
     memory_total: Option<Bytes>,
     hugepages: Option<(Option<Bytes>, Option<u64>)>,
+    devices: Vec<String>,
+    /// Number of the kernel's last announcement of a device: while it stands, the devices do.
+    announcement: Option<String>,
     agent_version: &'static str,
 }
 
+/// A reader of small files: their text without white space around it, None where there is none.
+pub(crate) type ReadText<'a> = dyn FnMut(&str) -> Option<String> + 'a;
+
 impl CheapInputs {
-    /// Reads them. Of this machine also from uname. `meminfo`: as the caller has just read it.
-    #[must_use]
-    pub(crate) fn read(root: &HostRoot, origin: Origin, meminfo: Option<&Meminfo>) -> Self {
-        let text =
-            |path: &str| root.read(path).ok().map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
+    /// Reads them; of this machine also from uname. `meminfo`: as the caller has just read it. `last`: the devices are
+    /// listed again only if something was announced since.
+    pub(crate) fn read(
+        root: &HostRoot,
+        origin: Origin,
+        text: &mut ReadText<'_>,
+        meminfo: Option<&Meminfo>,
+        last: Option<&Self>,
+    ) -> Self {
         let uname = (origin == Origin::Live).then(rustix::system::uname);
         let (kernel_release, hostname) = match &uname {
             Some(uname) => (
@@ -48,6 +58,9 @@ impl CheapInputs {
             ),
             None => (text("/proc/sys/kernel/osrelease"), text("/proc/sys/kernel/hostname")),
         };
+        // A recorded host announces nothing.
+        let announcement = if origin == Origin::Live { text("/sys/kernel/uevent_seqnum") } else { None };
+        let unannounced = last.filter(|last| announcement.is_some() && last.announcement == announcement);
         Self {
             boot_id: text("/proc/sys/kernel/random/boot_id"),
             kernel_release,
@@ -59,6 +72,8 @@ impl CheapInputs {
             memory_total: meminfo.and_then(|info| info.total),
             // A pool that was resized shows in one of the two.
             hugepages: meminfo.map(|info| (info.hugetlb, info.hugepages_total)),
+            devices: unannounced.map_or_else(|| devices(root), |last| last.devices.clone()),
+            announcement,
             agent_version: env!("CARGO_PKG_VERSION"),
         }
     }
@@ -76,6 +91,8 @@ impl CheapInputs {
             microcode,
             memory_total,
             hugepages,
+            devices,
+            announcement: _,
             agent_version,
         } = self;
         let compared = [
@@ -87,8 +104,21 @@ impl CheapInputs {
             ("microcode", *microcode != other.microcode),
             ("memory_total", *memory_total != other.memory_total),
             ("hugepages", *hugepages != other.hugepages),
+            ("devices", *devices != other.devices),
             ("agent_version", *agent_version != other.agent_version),
         ];
         compared.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }
+}
+
+/// PCI functions, and the disks with hardware behind them: a guest's volumes come and go with it.
+fn devices(root: &HostRoot) -> Vec<String> {
+    let mut devices = root.read_dir("/sys/bus/pci/devices").unwrap_or_default();
+    let is_virtual = |name: &str| {
+        let target = root.read_link(&format!("/sys/block/{name}"));
+        target.is_ok_and(|target| target.contains("/virtual/block/"))
+    };
+    let disks = root.read_dir("/sys/block").unwrap_or_default();
+    devices.extend(disks.into_iter().filter(|name| !is_virtual(name)));
+    devices
 }

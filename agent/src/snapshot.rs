@@ -101,7 +101,9 @@ impl Collector {
         // Before everything else: what changes while the rest is read is then seen by the next usage.
         let memory = sections.read("memory", || {
             let (memory, meminfo, issues) = collect::memory::collect(root);
-            ((memory, CheapInputs::read(root, origin, meminfo.as_ref())), issues)
+            let mut text = |path: &str| collect::small_text(root, None, path);
+            let inputs = CheapInputs::read(root, origin, &mut text, meminfo.as_ref(), None);
+            ((memory, inputs), issues)
         });
         let (memory, inputs) = memory.map_or((None, None), |(memory, inputs)| (memory, Some(inputs)));
         let mut inventory = Inventory { memory, ..Inventory::default() };
@@ -167,7 +169,9 @@ impl Collector {
         let mut sections = Sections { watch, issues: Vec::new() };
         let read = sections.read("usage", || {
             let (usage, meminfo, mut issues) = collect::usage::collect(root, self.kept_files.as_mut());
-            let inputs = CheapInputs::read(root, origin, meminfo.as_ref());
+            let mut text = |path: &str| collect::small_text(root, self.kept_files.as_mut(), path);
+            let last = host.last().as_ref().map(|(inputs, _)| inputs.clone());
+            let inputs = CheapInputs::read(root, origin, &mut text, meminfo.as_ref(), last.as_ref());
             let own = (origin == Origin::Live).then(collect::own_process::collect);
             let (agent, own_issues) = own.unwrap_or_default();
             issues.extend(own_issues);
@@ -181,17 +185,19 @@ impl Collector {
         };
         let mut issues = sections.issues;
         sort_issues(&mut issues);
-        CollectedUsage { name: host.name(), usage, issues, standing: standing(&host, inputs.as_ref()) }
+        CollectedUsage { name: host.name(), usage, issues, standing: standing(&host, inputs) }
     }
 }
 
-fn standing(host: &Host, now: Option<&CheapInputs>) -> InventoryStanding {
-    let last = host.last();
-    let (Some((then, fingerprint)), Some(now)) = (&*last, now) else {
+fn standing(host: &Host, now: Option<CheapInputs>) -> InventoryStanding {
+    let mut last = host.last();
+    let (Some((then, fingerprint)), Some(now)) = (&mut *last, now) else {
         return InventoryStanding::Changed(Vec::new());
     };
-    let differing = then.differing(now);
+    let differing = then.differing(&now);
     if differing.is_empty() {
+        // Something may have been announced that is no part of an inventory.
+        *then = now;
         InventoryStanding::Holds(fingerprint.clone())
     } else {
         InventoryStanding::Changed(differing)

@@ -21,6 +21,17 @@ mod topology;
 pub(crate) mod usage;
 mod vulnerabilities;
 
+use crate::host_root::{HostRoot, KeptFiles};
+
+/// A small file's text without white space around it; None where there is none, whatever the reason.
+pub(crate) fn small_text(root: &HostRoot, kept: Option<&mut KeptFiles>, path: &str) -> Option<String> {
+    let bytes = match kept {
+        Some(kept) => kept.read(root, path),
+        None => root.read(path),
+    };
+    bytes.ok().map(|bytes| reading::text_of(&bytes))
+}
+
 /// Whether a root is this machine's: only then may anything but its files be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {

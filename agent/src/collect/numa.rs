@@ -14,6 +14,8 @@ use crate::{
 
 const DIRECTORY: &str = "/sys/devices/system/node";
 
+const MEMORY_TIERS: &str = "/sys/devices/virtual/memory_tiering";
+
 /// The section. `online`: CPUs that nodes may list, for a node's list also names CPUs that are offline.
 pub(crate) fn collect(root: &HostRoot, online: Option<&CpuSet>) -> (Option<Numa>, Vec<Issue>) {
     let mut reading = Reading::new(root);
@@ -21,8 +23,9 @@ pub(crate) fn collect(root: &HostRoot, online: Option<&CpuSet>) -> (Option<Numa>
     // A row has a column for each online node. Kernels before 2.6.3x have no such file, and a directory for each.
     let columns = reading.list_if_there("numa.distances", "/sys/devices/system/node/online");
     let columns = columns.unwrap_or_else(|| ids.iter().copied().collect());
-    let nodes: Vec<NumaNode> = ids.iter().map(|id| node(&mut reading, *id, online, &columns)).collect();
+    let mut nodes: Vec<NumaNode> = ids.iter().map(|id| node(&mut reading, *id, online, &columns)).collect();
     tell_shared_cpus(&mut reading, &nodes);
+    set_memory_tiers(&mut reading, &mut nodes);
     (Some(Numa { nodes }), reading.finish())
 }
 
@@ -51,17 +54,23 @@ pub(super) fn node_ids(reading: &mut Reading<'_>, section: &str) -> Option<Vec<u
 
 fn node(reading: &mut Reading<'_>, id: u32, online: Option<&CpuSet>, columns: &CpuSet) -> NumaNode {
     let directory = directory(id);
+    reading.enter(&directory);
+    let listed = cpus(reading, id);
+    let memory_total_bytes = memory_total(reading, id);
+    let is_online = |cpus: &CpuSet| online.map_or_else(|| cpus.clone(), |online| cpus.intersection(online));
     NumaNode {
         id,
-        cpus: cpus(reading, id, online),
-        memory_total_bytes: memory_total(reading, id),
+        cpus: listed.as_ref().map(is_online),
+        memory_total_bytes,
         hugepages: hugepage_pools(reading, id, &directory),
         distances: distances(reading, id, columns),
-        ..NumaNode::default()
+        cpuless: listed.as_ref().map(CpuSet::is_empty),
+        memoryless: memory_total_bytes.map(|bytes| bytes.0 == 0),
+        memory_tier: None,
     }
 }
 
-fn cpus(reading: &mut Reading<'_>, id: u32, online: Option<&CpuSet>) -> Option<CpuSet> {
+fn cpus(reading: &mut Reading<'_>, id: u32) -> Option<CpuSet> {
     let section = format!("numa.nodes[{id}].cpus");
     let (list, mask) = (format!("{}/cpulist", directory(id)), format!("{}/cpumap", directory(id)));
     let cpus = reading.list_or_mask(&section, &list, &mask);
@@ -71,7 +80,7 @@ fn cpus(reading: &mut Reading<'_>, id: u32, online: Option<&CpuSet>) -> Option<C
             Issue::new(section, list, IssueKind::Missing, "neither cpulist nor cpumap is there"),
         );
     }
-    cpus.map(|cpus| online.map_or_else(|| cpus.clone(), |online| cpus.intersection(online)))
+    cpus
 }
 
 fn memory_total(reading: &mut Reading<'_>, id: u32) -> Option<Bytes> {
@@ -120,6 +129,24 @@ fn tell_shared_cpus(reading: &mut Reading<'_>, nodes: &[NumaNode]) {
     if !shared.is_empty() {
         let detail = format!("CPUs {shared} are in more than one node");
         reading.issue(Issue::new("numa", DIRECTORY, IssueKind::Malformed, detail));
+    }
+}
+
+/// Which nodes have memory of which speed; kernels before 6.1 do not tell, and that is no issue.
+fn set_memory_tiers(reading: &mut Reading<'_>, nodes: &mut [NumaNode]) {
+    let names = match reading.root.read_dir(MEMORY_TIERS) {
+        Ok(names) => names,
+        Err(error) if error.is_absent() => return,
+        Err(error) => return reading.failed("numa.memory_tiers", &error),
+    };
+    for name in names {
+        let Some(tier) = name.strip_prefix("memory_tier").and_then(|tier| tier.parse().ok()) else {
+            continue;
+        };
+        let list = reading.list("numa.memory_tiers", &format!("{MEMORY_TIERS}/{name}/nodelist"));
+        for node in nodes.iter_mut().filter(|node| list.as_ref().is_some_and(|list| list.contains(node.id))) {
+            node.memory_tier = Some(tier);
+        }
     }
 }
 

@@ -198,6 +198,6 @@ pub(super) fn doubt(bytes: &[u8]) -> Option<&'static str> {
 }
 
 /// Sysfs is ASCII but for what firmware wrote into it.
-fn text_of(bytes: &[u8]) -> String {
+pub(super) fn text_of(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).trim_matches(|c: char| c.is_whitespace() || c == '\0').to_owned()
 }
