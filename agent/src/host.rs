@@ -10,7 +10,7 @@ use vmuster_proto::clock::SharedClock;
 use crate::{
     collect::Origin,
     fingerprint::CheapInputs,
-    host_root::{HostRoot, RootError},
+    host_root::{AccessLog, HostRoot, RootError},
     recorded::RecordedHost,
 };
 
@@ -41,6 +41,24 @@ impl HostSource {
     /// It does not exist or is not a directory.
     pub fn recorded(directory: &Path) -> Result<Self, RootError> {
         RecordedHost::open(directory).map(Self::Recorded)
+    }
+
+    /// The same host, whose root notes what is asked of it.
+    #[must_use]
+    pub fn noting(self, log: AccessLog) -> Self {
+        match self {
+            Self::Live(root) => Self::Live(root.noting(log)),
+            Self::Recorded(host) => Self::Recorded(RecordedHost { root: host.root.noting(log), ..host }),
+        }
+    }
+
+    /// The same host, to whose reader some paths are refused.
+    #[must_use]
+    pub fn denying(self, paths: &[&str]) -> Self {
+        match self {
+            Self::Live(root) => Self::Live(root.denying(paths)),
+            Self::Recorded(host) => Self::Recorded(RecordedHost { root: host.root.denying(paths), ..host }),
+        }
     }
 
     pub(crate) fn root(&self) -> &HostRoot {

@@ -3,6 +3,8 @@
 //! Knows how one machine's files and CPU are read, parsed and put together. Must not know other hosts, or change anything.
 
 mod collect;
+pub use collect::cpuid::live as live_cpuid;
+
 pub mod collector_thread;
 pub mod config;
 pub mod fingerprint;

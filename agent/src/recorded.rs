@@ -9,7 +9,11 @@ use vmuster_proto::model::{Issue, IssueKind, Timestamp};
 
 use crate::host_root::{HostRoot, RootError};
 
-const HOST_JSON: &str = "host.json";
+/// Its file.
+pub(crate) const HOST_JSON: &str = "host.json";
+
+/// Who made the capture, in host.json: then its CPUID leaves are the machine's own, and it says what was refused.
+pub(crate) const CAPTURED_BY: &str = concat!("vmuster-agent ", env!("CARGO_PKG_VERSION"));
 
 /// A recorded host, opened.
 #[derive(Debug)]
@@ -35,6 +39,12 @@ pub struct HostFacts {
     pub kernel_release: Option<String>,
     /// When it was captured.
     pub captured_at: Option<Timestamp>,
+    /// When its kernel had started.
+    pub booted_at: Option<Timestamp>,
+    /// Whether vmuster made the capture: its CPUID leaves are then of this very machine.
+    pub is_own_capture: bool,
+    /// Files that were there and could not be read.
+    pub denied: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -43,6 +53,10 @@ struct Document {
     arch: Option<String>,
     kernel_release: Option<String>,
     captured_at: Option<String>,
+    booted_at: Option<String>,
+    captured_by: Option<String>,
+    #[serde(default)]
+    denied: Vec<String>,
 }
 
 impl RecordedHost {
@@ -61,6 +75,8 @@ impl RecordedHost {
             Err(error) if error.is_absent() => (HostFacts::default(), Vec::new()),
             Err(error) => (HostFacts::default(), vec![error.issue("system")]),
         };
+        let denied: Vec<&str> = facts.denied.iter().map(String::as_str).collect();
+        let root = root.denying(&denied);
         Ok(Self { root, directory_name, facts, issues })
     }
 }
@@ -73,15 +89,20 @@ fn parse(bytes: &[u8]) -> (HostFacts, Vec<Issue>) {
         Err(error) => return (HostFacts::default(), vec![malformed("system", error.to_string())]),
     };
     let mut issues = Vec::new();
-    let captured_at = document.captured_at.and_then(|text| {
-        text.parse::<Timestamp>().map_err(|detail| issues.push(malformed("collected_at", detail))).ok()
-    });
+    let mut time = |field: &str, text: Option<String>| {
+        text?.parse::<Timestamp>().map_err(|detail| issues.push(malformed(field, detail))).ok()
+    };
+    let captured_at = time("collected_at", document.captured_at);
+    let booted_at = time("system.booted_at", document.booted_at);
     let said = |text: Option<String>| text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
     let facts = HostFacts {
         name: said(document.name),
         arch: said(document.arch),
         kernel_release: said(document.kernel_release),
         captured_at,
+        booted_at,
+        is_own_capture: document.captured_by.is_some_and(|by| by.starts_with("vmuster-agent ")),
+        denied: document.denied,
     };
     (facts, issues)
 }

@@ -138,7 +138,11 @@ impl Collector {
             HostSource::Live(_) => Ok(cpuid::live()),
             HostSource::Recorded(host) => cpuid::recorded(&host.root).map(Some),
         };
-        let facts = leaves.as_ref().ok().and_then(|leaves| cpuid::facts(leaves.as_ref()?));
+        let is_own = match &self.host.source {
+            HostSource::Live(_) => true,
+            HostSource::Recorded(host) => host.facts.is_own_capture,
+        };
+        let facts = leaves.as_ref().ok().and_then(|leaves| cpuid::facts(leaves.as_ref()?, is_own));
         let kept = &mut self.kept_cpus;
         let reading = sections.read("cpu", || {
             let CpuReading { cpu, issues, arch, .. } =

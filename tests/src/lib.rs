@@ -4,3 +4,4 @@ pub mod agents;
 pub mod coordinators;
 pub mod fixtures;
 pub mod programs;
+pub mod synthetic;

@@ -72,7 +72,7 @@ fn read(root: &HostRoot, cpuid: Option<&CpuidFacts>, origin: Origin, kept: &mut 
     let mut reading = Reading::new(root);
     let sets = cpu_sets::read(&mut reading);
     let info = read_cpuinfo(&mut reading);
-    let identity = identity(info.as_ref(), cpuid, origin);
+    let identity = identity(info.as_ref(), cpuid);
     let vulnerabilities = vulnerabilities::read(&mut reading);
     let layout = sets.online.as_ref().map(|online| layout(&mut reading, online, origin, kept));
     let Layout { topology, caches, core_types, frequencies } = layout.unwrap_or_default();
@@ -157,15 +157,13 @@ fn read_cpuinfo(reading: &mut Reading<'_>) -> Option<Cpuinfo> {
     Some(info)
 }
 
-/// Live, CPUID itself is asked first: kernels take memory encryption's bits off the address size. Of a recorded host,
-/// the kernel's file: its CPUID leaves may come from elsewhere.
-fn identity(info: Option<&Cpuinfo>, cpuid: Option<&CpuidFacts>, origin: Origin) -> Identity {
+/// The machine's own CPUID is asked first: kernels take memory encryption's bits off the address size. Of a recorded host
+/// that we did not capture, the kernel's file: its CPUID leaves may come from elsewhere.
+fn identity(info: Option<&Cpuinfo>, cpuid: Option<&CpuidFacts>) -> Identity {
     let kernel = info.map(|info| info.identity.clone()).unwrap_or_default();
     let hardware = cpuid.map(|facts| facts.identity.clone()).unwrap_or_default();
-    let (first, second) = match origin {
-        Origin::Live => (hardware, kernel),
-        Origin::Recorded => (kernel, hardware),
-    };
+    let is_own = cpuid.is_some_and(|facts| facts.is_own);
+    let (first, second) = if is_own { (hardware, kernel) } else { (kernel, hardware) };
     Identity {
         vendor: first.vendor.or(second.vendor),
         model_name: first.model_name.or(second.model_name),

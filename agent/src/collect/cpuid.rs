@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A recorded host's leaves, as `cpuid -r` prints them.
-const RECORDED: &str = "cpuid.txt";
+pub(crate) const RECORDED: &str = "cpuid.txt";
 
 const SECTION: &str = "cpu.cpuid_features";
 
@@ -23,11 +23,14 @@ pub(crate) struct CpuidFacts {
     /// As cpuinfo has it; no microcode.
     pub(crate) identity: Identity,
     pub(crate) features: FeatureSet,
+    /// Whether the leaves are surely this host's, not of another CPU like its.
+    pub(crate) is_own: bool,
 }
 
 /// Asks the CPU this runs on, which stands for all: flags that differ between CPUs are told from cpuinfo.
 #[cfg(target_arch = "x86_64")]
-pub(crate) fn live() -> Option<CpuidLeaves> {
+#[must_use]
+pub fn live() -> Option<CpuidLeaves> {
     let mut leaves = CpuidLeaves::default();
     let mut places = cpuid_features::leaves();
     places.extend(IDENTITY_LEAVES);
@@ -42,7 +45,8 @@ pub(crate) fn live() -> Option<CpuidLeaves> {
 
 /// Other architectures have no such instruction.
 #[cfg(not(target_arch = "x86_64"))]
-pub(crate) fn live() -> Option<CpuidLeaves> {
+#[must_use]
+pub fn live() -> Option<CpuidLeaves> {
     None
 }
 
@@ -68,7 +72,7 @@ pub(crate) fn recorded(root: &HostRoot) -> Result<CpuidLeaves, Issue> {
 }
 
 /// What the leaves mean; None where not even leaf 0 is.
-pub(crate) fn facts(leaves: &CpuidLeaves) -> Option<CpuidFacts> {
+pub(crate) fn facts(leaves: &CpuidLeaves, is_own: bool) -> Option<CpuidFacts> {
     leaves.get(0, 0)?;
     let cpuid = CpuId::with_cpuid_reader(LeafReader(leaves));
     let said = |text: &str| Some(text.trim_matches(['\0', ' ']).to_owned()).filter(|text| !text.is_empty());
@@ -85,7 +89,7 @@ pub(crate) fn facts(leaves: &CpuidLeaves) -> Option<CpuidFacts> {
         physical_address_bits: sizes.as_ref().and_then(|sizes| bits(sizes.physical_address_bits())),
         virtual_address_bits: sizes.as_ref().and_then(|sizes| bits(sizes.linear_address_bits())),
     };
-    Some(CpuidFacts { identity, features: cpuid_features::of(leaves) })
+    Some(CpuidFacts { identity, features: cpuid_features::of(leaves), is_own })
 }
 
 /// Leaf 1, EAX. raw-cpuid has it too, but adds the family's two parts in eight bits, which a recorded leaf can overflow,
@@ -134,7 +138,7 @@ mod tests {
     fn reads_a_recorded_cpu() {
         let tree = RecordedTree::new().file("/cpuid.txt", DUMP);
         let leaves = recorded(&tree.root()).expect("leaves");
-        let facts = facts(&leaves).expect("facts");
+        let facts = facts(&leaves, false).expect("facts");
         assert_eq!(facts.features.names(), ["fpu", "pni"], "leaf 7 is beyond the last");
         let identity = facts.identity;
         assert_eq!((identity.vendor.as_deref(), identity.model_name), (Some("GenuineIntel"), None));
@@ -166,7 +170,7 @@ mod tests {
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn this_machine_has_a_vendor() {
-        let facts = facts(&live().expect("leaves")).expect("facts");
+        let facts = facts(&live().expect("leaves"), true).expect("facts");
         assert!(facts.identity.vendor.is_some() && facts.features.contains("sse2"), "{facts:?}");
     }
 }

@@ -155,8 +155,8 @@ impl HostRoot {
         Ok(Self { directory, opening: Opening::InRoot, denied: BTreeSet::new(), log: None })
     }
 
-    /// The same root with some paths refused as to an unprivileged reader; tests run as root, whom nothing is refused.
-    #[doc(hidden)]
+    /// The same root with some paths refused as to an unprivileged reader: those that were when a host was captured, and
+    /// in tests, which run as root, whom nothing is refused.
     #[must_use]
     pub fn denying(mut self, paths: &[&str]) -> Self {
         self.denied.extend(paths.iter().map(|path| (*path).to_owned()));

@@ -37,6 +37,18 @@ impl CpuidLeaves {
         self.0.insert((leaf, subleaf), answer).is_none()
     }
 
+    /// As [`parse`] reads them.
+    #[must_use]
+    pub fn dump(&self) -> String {
+        let line = |(&(leaf, subleaf), answer): (&(u32, u32), &CpuIdResult)| {
+            let CpuIdResult { eax, ebx, ecx, edx } = answer;
+            format!(
+                "   {leaf:#010x} {subleaf:#04x}: eax={eax:#010x} ebx={ebx:#010x} ecx={ecx:#010x} edx={edx:#010x}\n"
+            )
+        };
+        std::iter::once("CPU 0:\n".to_owned()).chain(self.0.iter().map(line)).collect()
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -9,5 +9,6 @@ mod discovery;
 mod exit_codes;
 mod freshness;
 mod house_rules;
+mod mutation;
 mod questions;
 mod reload;

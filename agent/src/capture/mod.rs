@@ -1,0 +1,196 @@
+//! Makes a recorded host of this machine: what the collectors read, and nothing else.
+//!
+//! Knows how a recorded host is laid out (BLUEPRINT "Recorded host"). Must not know what the files mean: it writes what
+//! a collection was seen to read.
+
+mod redact;
+mod replica;
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+use vmuster_proto::model::{Inventory, Snapshot};
+
+pub use self::{redact::Redactor, replica::WriteError};
+use self::replica::Replica;
+use crate::{
+    collect::cpuid,
+    host_root::{Access, HostRoot},
+    parse::statvfs_json,
+    recorded::{CAPTURED_BY, HOST_JSON},
+};
+
+/// Files of which only some lines are of use: a megabyte of names of devices that this host does not have.
+const PCI_IDS: [&str; 2] = ["/usr/share/misc/pci.ids", "/usr/share/hwdata/pci.ids"];
+
+/// Why there is no capture.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// Something is there already.
+    #[error("{} is there already and not empty: name a directory that is new", .0.display())]
+    NotEmpty(PathBuf),
+    /// The directory cannot be made.
+    #[error("cannot make the directory {}", path.display())]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Something could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// An account of the host could not be written as JSON: a bug.
+    #[error("cannot write {file} as JSON")]
+    Json {
+        /// Which.
+        file: &'static str,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// DIR/host.json.
+#[derive(Serialize)]
+struct HostDocument {
+    name: String,
+    arch: Option<String>,
+    kernel_release: Option<String>,
+    captured_at: Option<String>,
+    booted_at: Option<String>,
+    captured_by: &'static str,
+    denied: Vec<String>,
+}
+
+/// What a capture is made of.
+#[derive(Debug)]
+pub struct Captured<'a> {
+    /// This machine.
+    pub root: &'a HostRoot,
+    /// What a collection was seen to read of it.
+    pub accesses: &'a BTreeSet<(String, Access)>,
+    /// What that collection gave.
+    pub snapshot: &'a Snapshot,
+    /// None: everything as it is.
+    pub redactor: Option<&'a Redactor>,
+}
+
+/// Makes sure that a capture can go there and overwrites nothing.
+///
+/// # Errors
+/// It is there and not empty, or cannot be made.
+pub fn prepare(directory: &Path) -> Result<(), CaptureError> {
+    let failed = |source| CaptureError::Directory { path: directory.to_owned(), source };
+    fs::create_dir_all(directory).map_err(failed)?;
+    #[expect(clippy::disallowed_methods, reason = "a directory of our own")]
+    let mut entries = fs::read_dir(directory).map_err(failed)?;
+    match entries.next() {
+        Some(_) => Err(CaptureError::NotEmpty(directory.to_owned())),
+        None => Ok(()),
+    }
+}
+
+/// Writes the capture.
+///
+/// # Errors
+/// Something could not be written; what was written so far stays.
+pub fn write(captured: &Captured<'_>, directory: &Path) -> Result<(), CaptureError> {
+    let mut replica = Replica::new(captured.root, directory);
+    let mut denied = Vec::new();
+    for (path, access) in captured.accesses {
+        match access {
+            Access::File => match captured.root.read(path) {
+                Ok(bytes) => replica.file(path, &captured.content(path, &bytes))?,
+                Err(error) if error.kind() == vmuster_proto::model::IssueKind::Denied => {
+                    denied.push(path.clone());
+                }
+                Err(_) => {}
+            },
+            Access::Directory => {
+                let Ok(names) = captured.root.read_dir(path) else { continue };
+                replica.directory(path)?;
+                for name in names {
+                    let entry = format!("{path}/{name}");
+                    replica.link(&entry)?;
+                    if captured.root.directory(&entry).is_ok() {
+                        replica.directory(&entry)?;
+                    }
+                }
+            }
+            Access::Link => replica.link(path)?,
+            Access::Exists if captured.root.directory(path).is_ok() => replica.directory(path)?,
+            Access::Exists if captured.root.exists(path) => replica.file(path, b"")?,
+            Access::Exists | Access::Statvfs => {}
+        }
+    }
+    captured.accounts(&mut replica, denied)
+}
+
+impl Captured<'_> {
+    fn content(&self, path: &str, bytes: &[u8]) -> Vec<u8> {
+        let bytes = if PCI_IDS.contains(&path) {
+            used_names(&String::from_utf8_lossy(bytes), &self.snapshot.inventory).into_bytes()
+        } else {
+            bytes.to_vec()
+        };
+        self.redactor.map_or_else(|| bytes.clone(), |redactor| redactor.content(path, &bytes))
+    }
+
+    /// What the files do not say: host.json, cpuid.txt, statvfs.json.
+    fn accounts(&self, replica: &mut Replica<'_>, denied: Vec<String>) -> Result<(), CaptureError> {
+        let system = self.snapshot.inventory.system.clone().unwrap_or_default();
+        let name = &self.snapshot.name;
+        let document = HostDocument {
+            name: self.redactor.map_or_else(|| name.clone(), |redactor| redactor.name(name)),
+            arch: system.arch,
+            kernel_release: system.kernel_release,
+            captured_at: self.snapshot.inventory.collected_at.map(|time| time.to_string()),
+            booted_at: system.booted_at.map(|time| time.to_string()),
+            captured_by: CAPTURED_BY,
+            denied,
+        };
+        let json = |file, result: serde_json::Result<Vec<u8>>| {
+            result.map_err(|source| CaptureError::Json { file, source })
+        };
+        replica.file(HOST_JSON, &json(HOST_JSON, serde_json::to_vec_pretty(&document))?)?;
+        if let Some(leaves) = cpuid::live() {
+            replica.file(cpuid::RECORDED, leaves.dump().as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+/// The lines of pci.ids that name this host's devices: vendors, devices and classes.
+fn used_names(text: &str, inventory: &Inventory) -> String {
+    let devices = inventory.pci.as_deref().unwrap_or_default();
+    let vendors: BTreeSet<&str> = devices.iter().filter_map(|device| device.vendor_id.as_deref()).collect();
+    let ids: BTreeSet<(&str, &str)> = devices
+        .iter()
+        .filter_map(|device| Some((device.vendor_id.as_deref()?, device.device_id.as_deref()?)))
+        .collect();
+    let mut vendor = "";
+    let mut in_classes = false;
+    let is_used = |line: &&str| {
+        if line.starts_with("C ") {
+            in_classes = true;
+        }
+        if in_classes {
+            return true;
+        }
+        match line.strip_prefix('\t') {
+            Some(device) if device.starts_with('\t') => false,
+            Some(device) => device.get(..4).is_some_and(|device| ids.contains(&(vendor, device))),
+            None => {
+                vendor = line.get(..4).unwrap_or_default();
+                vendors.contains(vendor)
+            }
+        }
+    };
+    text.lines().filter(is_used).flat_map(|line| [line, "\n"]).collect()
+}

@@ -1,0 +1,161 @@
+//! What reading a host costs beside reading the same files and doing nothing with them: ratios of medians, measured in
+//! one run with the two interleaved (BLUEPRINT, numbers to reach, rows 1 to 4).
+
+mod bare;
+mod resident;
+
+use std::{
+    hint::black_box,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rustix::time::{ClockId, clock_gettime};
+use tempfile::tempdir;
+use vmuster_agent::{
+    host_root::AccessLog,
+    snapshot::{Collector, Host, HostSource},
+    watch::Unwatched,
+};
+use vmuster_proto::clock::SystemClock;
+use vmuster_tests::synthetic::{HUGE, LARGE, Shape};
+
+use crate::bare::Accesses;
+
+/// Enough for a median that stays within a few per cent on a machine with other work.
+const ROUNDS: usize = 101;
+const ROUNDS_LARGE: usize = 15;
+
+/// At most so many times what the bare reads take.
+const RATIO_MAX: f64 = 1.5;
+/// CPU time of one collection of the large host.
+const LARGE_CPU_MAX: Duration = Duration::from_millis(30);
+
+struct Verdicts(bool);
+
+impl Verdicts {
+    fn row(&mut self, what: &str, measured: &str, is_met: bool, limit: &str) {
+        println!("{what:44} {measured:58} {} {limit}", if is_met { "met   " } else { "MISSED" });
+        self.0 &= is_met;
+    }
+
+    fn ratio(&mut self, what: &str, pair: &Pair) {
+        let (ours, bare) = (median(&pair.ours), median(&pair.bare));
+        let ratio = ours.as_secs_f64() / bare.as_secs_f64();
+        let measured = format!("{ours:>9.1?} / bare {bare:>9.1?} = {ratio:.2} ({} accesses)", pair.accesses);
+        self.row(what, &measured, ratio <= RATIO_MAX, &format!("≤ {RATIO_MAX}"));
+    }
+}
+
+fn median(times: &[Duration]) -> Duration {
+    let mut sorted = times.to_vec();
+    sorted.sort();
+    sorted[sorted.len() / 2]
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> Duration {
+    let start = Instant::now();
+    black_box(work());
+    start.elapsed()
+}
+
+/// CPU time of this process, which has one thread that works.
+fn cpu_time() -> Duration {
+    let now = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(now.tv_sec.try_into().expect("positive"), now.tv_nsec.try_into().expect("positive"))
+}
+
+struct Pair {
+    ours: Vec<Duration>,
+    bare: Vec<Duration>,
+    cpu: Vec<Duration>,
+    accesses: usize,
+}
+
+fn host(source: HostSource) -> Arc<Host> {
+    Arc::new(Host::new(source, None, Arc::new(SystemClock)))
+}
+
+fn source(recorded: Option<&Path>) -> HostSource {
+    match recorded {
+        None => HostSource::live().expect("this machine"),
+        Some(directory) => HostSource::recorded(directory).expect("a recorded host"),
+    }
+}
+
+/// A full collection with nothing kept from before, as `vmuster-agent collect` makes it.
+fn inventory(recorded: Option<&Path>, rounds: usize) -> Pair {
+    let log = AccessLog::default();
+    let noted = host(source(recorded).noting(log.clone()));
+    Collector::new(noted).collect_inventory(&Unwatched);
+    let accesses = Accesses::new(recorded.unwrap_or(Path::new("/")), log.take());
+    let host = host(source(recorded));
+    let mut pair = Pair { ours: vec![], bare: vec![], cpu: vec![], accesses: accesses.len() };
+    for _ in 0..rounds {
+        let mut collector = Collector::new(Arc::clone(&host));
+        let before = cpu_time();
+        pair.ours.push(timed(|| collector.collect_inventory(&Unwatched)));
+        pair.cpu.push(cpu_time() - before);
+        pair.bare.push(timed(|| accesses.read_by_path(recorded.is_none())));
+    }
+    pair
+}
+
+/// Usage of this machine, descriptors kept on both sides.
+fn usage() -> Pair {
+    let log = AccessLog::default();
+    let noted = host(source(None).noting(log.clone()));
+    let mut collector = Collector::new(noted);
+    collector.collect_inventory(&Unwatched);
+    collector.collect_usage(&Unwatched);
+    // The second time shows what every further one reads.
+    let _ = log.take();
+    collector.collect_usage(&Unwatched);
+    let accesses = Accesses::new(Path::new("/"), log.take());
+    let kept = accesses.open();
+    let mut collector = Collector::new(host(source(None)));
+    collector.collect_inventory(&Unwatched);
+    collector.collect_usage(&Unwatched);
+    let mut pair = Pair { ours: vec![], bare: vec![], cpu: vec![], accesses: accesses.len() };
+    for _ in 0..ROUNDS {
+        pair.ours.push(timed(|| collector.collect_usage(&Unwatched)));
+        pair.bare.push(timed(|| accesses.read_kept(&kept)));
+    }
+    pair
+}
+
+/// A second collection by the same collector, as a served agent makes it when nothing changed.
+fn inventory_again() -> (Duration, Duration) {
+    let mut collector = Collector::new(host(source(None)));
+    let first = timed(|| collector.collect_inventory(&Unwatched));
+    let again: Vec<_> = (0..ROUNDS).map(|_| timed(|| collector.collect_inventory(&Unwatched))).collect();
+    (first, median(&again))
+}
+
+fn synthetic(verdicts: &mut Verdicts, shape: &Shape, limits: bool) {
+    let directory = tempdir().expect("a directory");
+    shape.write(directory.path());
+    let pair = inventory(Some(directory.path()), ROUNDS_LARGE);
+    let name = format!("{} CPUs, {} nodes, {} PCI", shape.cpus(), shape.nodes, shape.pci);
+    verdicts.ratio(&format!("inventory, {name}"), &pair);
+    let cpu = median(&pair.cpu);
+    if limits {
+        let measured = format!("{cpu:.1?} of CPU");
+        verdicts.row("  its CPU time", &measured, cpu <= LARGE_CPU_MAX, &format!("≤ {LARGE_CPU_MAX:?}"));
+    } else {
+        println!("  its CPU time {cpu:.1?}");
+    }
+}
+
+fn main() {
+    let mut verdicts = Verdicts(true);
+    verdicts.ratio("inventory, this machine", &inventory(None, ROUNDS));
+    let (first, again) = inventory_again();
+    println!("  again by the same agent, nothing changed: {again:.1?} (first {first:.1?})");
+    verdicts.ratio("usage, this machine, descriptors kept", &usage());
+    synthetic(&mut verdicts, &LARGE, true);
+    synthetic(&mut verdicts, &HUGE, false);
+    resident::measure(&mut |what, measured, is_met, limit| verdicts.row(what, measured, is_met, limit));
+    assert!(verdicts.0, "a number of BLUEPRINT §5 was missed");
+}
