@@ -11,7 +11,7 @@ use vmuster_proto::{
 };
 
 use crate::{
-    collect::{self, Origin, cpu::CpuReading, cpuid},
+    collect::{self, Origin, cpu::CpuReading, cpuid, virtualization::CpuHints},
     fingerprint::{CheapInputs, fingerprint},
     host_root::{HostRoot, RootError},
     recorded::RecordedHost,
@@ -194,7 +194,8 @@ impl Collector {
 fn live_sections(root: &HostRoot) -> (Inventory, Vec<Issue>) {
     let facts = cpuid::live().and_then(|leaves| cpuid::facts(&leaves));
     let CpuReading { cpu, mut issues, .. } = collect::cpu::collect(root, facts.as_ref(), Origin::Live);
-    let (system, system_issues) = collect::system::live(root);
+    let hints = CpuHints::new(facts.as_ref(), cpu.as_ref(), None);
+    let (system, system_issues) = collect::system::live(root, hints);
     issues.extend(system_issues);
     let inventory = with_nodes(root, Inventory { system, cpu, ..Inventory::default() }, &mut issues);
     (inventory, issues)
@@ -206,7 +207,8 @@ fn recorded_sections(host: &RecordedHost) -> (Inventory, Vec<Issue>) {
     let facts = leaves.as_ref().ok().and_then(cpuid::facts);
     let CpuReading { cpu, mut issues, arch, .. } =
         collect::cpu::collect(root, facts.as_ref(), Origin::Recorded);
-    let (system, system_issues) = collect::system::recorded(root, &host.facts, arch, facts.is_some());
+    let hints = CpuHints::new(facts.as_ref(), cpu.as_ref(), None);
+    let (system, system_issues) = collect::system::recorded(root, &host.facts, arch, facts.is_some(), hints);
     issues.extend(host.issues.iter().cloned());
     issues.extend(system_issues);
     let is_x86 = system.as_ref().is_some_and(|system| system.arch.as_deref() == Some("x86_64"));

@@ -8,15 +8,24 @@ pub(crate) mod cpu;
 mod cpu_sets;
 pub(crate) mod cpuid;
 mod cpuid_features;
+#[cfg_attr(not(test), expect(dead_code, reason = "usage reads by it next"))]
+pub(crate) mod filesystems;
 mod flags;
 mod hugepages;
+mod identity;
+#[cfg_attr(not(test), expect(dead_code, reason = "usage reads by it next"))]
+mod load;
 pub(crate) mod memory;
+mod mount_selection;
 pub(crate) mod numa;
 pub(crate) mod own_process;
+#[cfg_attr(not(test), expect(dead_code, reason = "usage reads by it next"))]
+mod pressure;
 mod reading;
 pub(crate) mod system;
 mod topology;
 pub(crate) mod usage;
+pub(crate) mod virtualization;
 
 /// Whether a root is this machine's: only then may anything but its files be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
