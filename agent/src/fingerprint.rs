@@ -30,6 +30,7 @@ pub struct CheapInputs {
     online_nodes: Option<String>,
     microcode: Option<String>,
     memory_total: Option<Bytes>,
+    swap_total: Option<Bytes>,
     hugepages: Option<(Option<Bytes>, Option<u64>)>,
     devices: Vec<String>,
     /// Number of the kernel's last announcement of a device: while it stands, the devices do.
@@ -70,6 +71,7 @@ impl CheapInputs {
             // x86 only; a late load changes it without a reboot.
             microcode: text("/sys/devices/system/cpu/cpu0/microcode/version"),
             memory_total: meminfo.and_then(|info| info.total),
+            swap_total: meminfo.and_then(|info| info.swap_total),
             // A pool that was resized shows in one of the two.
             hugepages: meminfo.map(|info| (info.hugetlb, info.hugepages_total)),
             devices: unannounced.map_or_else(|| devices(root), |last| last.devices.clone()),
@@ -90,6 +92,7 @@ impl CheapInputs {
             online_nodes,
             microcode,
             memory_total,
+            swap_total,
             hugepages,
             devices,
             announcement: _,
@@ -103,6 +106,7 @@ impl CheapInputs {
             ("online_nodes", *online_nodes != other.online_nodes),
             ("microcode", *microcode != other.microcode),
             ("memory_total", *memory_total != other.memory_total),
+            ("swap_total", *swap_total != other.swap_total),
             ("hugepages", *hugepages != other.hugepages),
             ("devices", *devices != other.devices),
             ("agent_version", *agent_version != other.agent_version),

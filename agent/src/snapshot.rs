@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use vmuster_proto::model::{Inventory, Issue, IssueKind, Usage, sort_issues};
+use vmuster_proto::model::{Filesystem, Inventory, Issue, IssueKind, Usage, sort_issues};
 
 pub use crate::host::{Host, HostSource};
 use crate::{
@@ -13,6 +13,8 @@ use crate::{
         self, Origin,
         cpu::{CpuReading, KeptCpus},
         cpuid,
+        filesystems::{self, Statvfs, StatvfsError},
+        virtualization::CpuHints,
     },
     fingerprint::{CheapInputs, fingerprint},
     host_root::KeptFiles,
@@ -151,10 +153,12 @@ impl Collector {
         });
         let (cpu, arch) = reading.unwrap_or_default();
         inventory.cpu = cpu;
+        let signature = facts.as_ref().and_then(|facts| facts.hypervisor_signature.as_deref());
+        let hints = CpuHints::new(facts.as_ref(), inventory.cpu.as_ref(), signature);
         let system = sections.read("system", || match &self.host.source {
-            HostSource::Live(root) => collect::system::live(root),
+            HostSource::Live(root) => collect::system::live(root, hints),
             HostSource::Recorded(host) => {
-                collect::system::recorded(&host.root, &host.facts, arch, facts.is_some())
+                collect::system::recorded(&host.root, &host.facts, arch, facts.is_some(), hints)
             }
         });
         inventory.system = system.flatten();
@@ -187,9 +191,32 @@ impl Collector {
             HostSource::Live(_) => Some(host.clock.now()),
             HostSource::Recorded(host) => host.facts.captured_at,
         };
+        usage.filesystems = self.filesystems(&mut sections);
         let mut issues = sections.issues;
         sort_issues(&mut issues);
         CollectedUsage { name: host.name(), usage, issues, standing: standing(&host, inputs) }
+    }
+}
+
+impl Collector {
+    /// Each mount is a step of its own: a dead server's costs its size and nothing else.
+    fn filesystems(&mut self, sections: &mut Sections<'_>) -> Option<Vec<Filesystem>> {
+        let watch = sections.watch;
+        let root = self.host.source.root();
+        let measured = |path: &str| {
+            watch.enter(Step::Mount(path.to_owned())).map_err(|barred| {
+                let Issue { kind, detail, .. } = barred.issue("", path);
+                StatvfsError { kind, detail }
+            })?;
+            root.note_statvfs(path);
+            filesystems::live(path)
+        };
+        let statvfs = match &self.host.source {
+            HostSource::Live(_) => Statvfs::Live(&measured),
+            HostSource::Recorded(_) => Statvfs::Recorded,
+        };
+        let kept = self.kept_files.as_mut();
+        sections.read("usage.filesystems", || filesystems::collect(root, kept, statvfs)).flatten()
     }
 }
 

@@ -377,6 +377,46 @@ fn this_machine() {
 }
 
 #[test]
+fn a_line_missing_in_meminfo_is_told_of_the_host_alone() {
+    let tree = RecordedTree::whole_host().file("/proc/meminfo", "MemTotal: 4096 kB\nSwapFree: 0 kB\n");
+    let snapshot = snapshot(&tree);
+    assert_eq!(
+        told(&snapshot),
+        [
+            "memory.default_hugepage_size_bytes unsupported",
+            "memory.swap_total_bytes malformed",
+            "usage.memory.available_bytes unsupported",
+            "usage.memory.buffers_bytes malformed",
+            "usage.memory.cached_bytes malformed",
+            "usage.memory.free_bytes malformed",
+            "usage.memory.shared_bytes malformed"
+        ]
+    );
+    let memory = snapshot.usage.and_then(|usage| usage.memory).expect("memory");
+    assert_eq!((memory.swap_free_bytes.map(|bytes| bytes.0), memory.cached_bytes), (Some(0), None));
+}
+
+#[test]
+fn huge_pages_promised_and_beyond_the_pool() {
+    let pool = |directory: &str| format!("{directory}/hugepages/hugepages-2048kB");
+    let (host, node) = (pool("/sys/kernel/mm"), pool("/sys/devices/system/node/node0"));
+    let tree = RecordedTree::whole_host()
+        .file(&format!("{host}/resv_hugepages"), "7\n")
+        .file(&format!("{node}/resv_hugepages"), "9\n")
+        .file(&format!("{node}/surplus_hugepages"), "some\n")
+        .without(&format!("{host}/surplus_hugepages"));
+    let snapshot = snapshot(&tree);
+    assert_eq!(told(&snapshot), ["usage.numa.nodes[0].hugepages malformed"], "older kernels lack the files");
+    let usage = snapshot.usage.expect("usage");
+    let pools = usage.memory.expect("memory").hugepages;
+    assert_eq!(pools.iter().map(|it| (it.reserved, it.surplus)).collect::<Vec<_>>(), [(Some(7), None)]);
+    let nodes = usage.numa.expect("nodes").nodes;
+    let pools: Vec<_> =
+        nodes.iter().flat_map(|node| &node.hugepages).map(|it| (it.reserved, it.surplus)).collect();
+    assert_eq!(pools, [(None, None), (None, Some(0))], "only the whole host's are promised");
+}
+
+#[test]
 fn a_captured_host() {
     let hosts = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/hosts");
     let source = HostSource::recorded(&hosts.join("skylake-smt")).expect("a captured host");

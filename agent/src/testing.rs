@@ -19,6 +19,11 @@ const CPUID: &str = "CPU 0:
 const MEMINFO: &str = "MemTotal: 4096 kB
 MemFree: 1024 kB
 MemAvailable: 2048 kB
+Buffers: 64 kB
+Cached: 512 kB
+SwapTotal: 1024 kB
+SwapFree: 256 kB
+Shmem: 128 kB
 HugePages_Total: 3
 HugePages_Free: 1
 Hugepagesize: 2048 kB
@@ -48,6 +53,10 @@ impl RecordedTree {
             )
             .file("/sys/class/dmi/id/sys_vendor", "Maker\n")
             .file("/sys/class/dmi/id/product_name", "Twin\n")
+            .file("/sys/class/dmi/id/product_serial", "S1\n")
+            .file("/sys/class/dmi/id/bios_version", "1.2\n")
+            .file("/etc/machine-id", "0123456789abcdef0123456789abcdef\n")
+            .file("/etc/os-release", "ID=debian\nVERSION_ID=\"12\"\nPRETTY_NAME=\"Debian GNU/Linux 12\"\n")
             .file("/sys/devices/system/cpu/present", "0-3\n")
             .file("/sys/devices/system/cpu/online", "0-3\n")
             .file("/sys/devices/system/cpu/offline", "4-63\n")
@@ -110,6 +119,8 @@ impl RecordedTree {
         let directory = format!("{directory}/hugepages/hugepages-2048kB");
         self.file(&format!("{directory}/nr_hugepages"), &format!("{total}\n"))
             .file(&format!("{directory}/free_hugepages"), &format!("{free}\n"))
+            .file(&format!("{directory}/resv_hugepages"), "1\n")
+            .file(&format!("{directory}/surplus_hugepages"), "0\n")
     }
 
     /// Without a file or directory.

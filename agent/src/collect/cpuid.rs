@@ -23,6 +23,8 @@ pub(crate) struct CpuidFacts {
     /// As cpuinfo has it; no microcode.
     pub(crate) identity: Identity,
     pub(crate) features: FeatureSet,
+    /// What a hypervisor calls itself; None on bare metal, and where it does not say.
+    pub(crate) hypervisor_signature: Option<String>,
     /// Whether the leaves are surely this host's, not of another CPU like its.
     pub(crate) is_own: bool,
 }
@@ -50,9 +52,12 @@ pub fn live() -> Option<CpuidLeaves> {
     None
 }
 
+/// First leaf of the range that hypervisors answer; without one it answers as another leaf.
+const HYPERVISOR_BASE: u32 = 0x4000_0000;
+
 /// Ranges' last leaves, signature, brand string, address sizes.
 #[cfg(target_arch = "x86_64")]
-const IDENTITY_LEAVES: [(u32, u32); 7] = [
+const IDENTITY_LEAVES: [(u32, u32); 8] = [
     (0, 0),
     (1, 0),
     (cpuid_dump::EXTENDED_BASE, 0),
@@ -60,6 +65,7 @@ const IDENTITY_LEAVES: [(u32, u32); 7] = [
     (0x8000_0003, 0),
     (0x8000_0004, 0),
     (0x8000_0008, 0),
+    (HYPERVISOR_BASE, 0),
 ];
 
 /// A recorded host's leaves, or why there are none; that there is no such file matters of an x86 host only.
@@ -89,7 +95,17 @@ pub(crate) fn facts(leaves: &CpuidLeaves, is_own: bool) -> Option<CpuidFacts> {
         physical_address_bits: sizes.as_ref().and_then(|sizes| bits(sizes.physical_address_bits())),
         virtual_address_bits: sizes.as_ref().and_then(|sizes| bits(sizes.linear_address_bits())),
     };
-    Some(CpuidFacts { identity, features: cpuid_features::of(leaves), is_own })
+    Some(CpuidFacts { identity, features: cpuid_features::of(leaves), hypervisor_signature: hypervisor(leaves), is_own })
+}
+
+/// Twelve bytes in three registers, if leaf 1 says that there is a hypervisor.
+fn hypervisor(leaves: &CpuidLeaves) -> Option<String> {
+    const HYPERVISOR_BIT: u32 = 1 << 31;
+    leaves.get(1, 0).filter(|answer| answer.ecx & HYPERVISOR_BIT != 0)?;
+    let CpuIdResult { ebx, ecx, edx, .. } = leaves.get(HYPERVISOR_BASE, 0)?;
+    let bytes = [ebx, ecx, edx].map(u32::to_le_bytes).concat();
+    let text = std::str::from_utf8(&bytes).ok()?.trim_end_matches('\0');
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 /// Leaf 1, EAX. raw-cpuid has it too, but adds the family's two parts in eight bits, which a recorded leaf can overflow,

@@ -1,6 +1,6 @@
 //! Pools of huge pages: one directory for each size, of the whole host or of a node.
 
-use vmuster_proto::model::Bytes;
+use vmuster_proto::model::{Bytes, FreeHugepages};
 
 use super::reading::Reading;
 
@@ -38,6 +38,22 @@ pub(super) fn counts(
     Some(counts)
 }
 
+/// What is free by size, ascending; None as for [`counts`].
+pub(super) fn free(reading: &mut Reading<'_>, section: &str, directory: &str) -> Option<Vec<FreeHugepages>> {
+    let counts = counts(reading, section, directory, FREE)?;
+    let mut pool = |(size_bytes, free): (Bytes, Option<u64>)| {
+        let mut optional = |file: &str| {
+            let path = format!("{directory}/hugepages-{}kB/{file}", size_bytes.0 / 1024);
+            let text = reading.text_if_there(section, &path)?;
+            number(reading, section, &path, &text)
+        };
+        // Promised to mappings of the whole host; a node has no such file.
+        let reserved = if directory == HOST { optional("resv_hugepages") } else { None };
+        FreeHugepages { size_bytes, free, reserved, surplus: optional("surplus_hugepages") }
+    };
+    Some(counts.into_iter().map(&mut pool).collect())
+}
+
 /// "hugepages-2048kB".
 fn page_size(name: &str) -> Option<Bytes> {
     Bytes::from_kib(name.strip_prefix("hugepages-")?.strip_suffix("kB")?.parse().ok()?)
@@ -45,5 +61,9 @@ fn page_size(name: &str) -> Option<Bytes> {
 
 fn count(reading: &mut Reading<'_>, section: &str, path: &str) -> Option<u64> {
     let text = reading.text(section, path)?;
+    number(reading, section, path, &text)
+}
+
+fn number(reading: &mut Reading<'_>, section: &str, path: &str, text: &str) -> Option<u64> {
     reading.parsed(section, path, text.parse::<u64>().map_err(|_| format!("'{text}' is not a number")))
 }

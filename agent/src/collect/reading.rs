@@ -182,6 +182,11 @@ impl<'a> Reading<'a> {
         }
         issues
     }
+
+    /// As [`Self::text`], that it cannot be read left to the caller.
+    pub(super) fn text_or_error(&mut self, section: &str, path: &str) -> Result<String, ReadError> {
+        self.bytes(path).map(|bytes| self.told_text(section, path, &bytes))
+    }
 }
 
 /// Why a file that was read may not be what the kernel writes: its value is shown, with this beside it.

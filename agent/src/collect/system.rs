@@ -2,35 +2,35 @@
 
 use vmuster_proto::model::{Issue, IssueKind, System};
 
-use super::{own_process, reading::Reading};
+use super::{
+    identity, own_process,
+    reading::Reading,
+    virtualization::{self, CpuHints},
+};
 use crate::{host_root::HostRoot, parse::libvirt_arch, recorded::HostFacts};
-
-const DMI: &str = "/sys/class/dmi/id";
 
 /// libvirt's recorded answers that name an architecture, the host's own first.
 const LIBVIRT_ANSWERS: [&str; 3] =
     ["libvirt/capabilities.xml", "libvirt/domcapabilities.xml", "libvirt/host-model-expanded.xml"];
 
 /// This machine.
-pub(crate) fn live(root: &HostRoot) -> (Option<System>, Vec<Issue>) {
+pub(crate) fn live(root: &HostRoot, cpu: CpuHints<'_>) -> (Option<System>, Vec<Issue>) {
     let mut reading = Reading::new(root);
     // One call; the same from /proc/sys/kernel costs a tenth of a millisecond for each name.
     let uname = rustix::system::uname();
     let text =
         |text: &std::ffi::CStr| Some(text.to_string_lossy().into_owned()).filter(|text| !text.is_empty());
-    let (vendor, product) = dmi(&mut reading);
     let (booted_at, boot_issues) = own_process::booted_at();
     boot_issues.into_iter().for_each(|issue| reading.issue(issue));
-    let system = System {
+    let mut system = System {
         arch: text(uname.machine()),
         kernel_release: text(uname.release()),
         boot_id: boot_id(&mut reading),
         hostname: text(uname.nodename()),
-        vendor,
-        product,
         booted_at,
         ..System::default()
     };
+    read_facts(&mut reading, &mut system, cpu);
     (Some(system), reading.finish())
 }
 
@@ -40,6 +40,7 @@ pub(crate) fn recorded(
     facts: &HostFacts,
     cpuinfo_arch: Option<&str>,
     is_x86: bool,
+    cpu: CpuHints<'_>,
 ) -> (Option<System>, Vec<Issue>) {
     let mut reading = Reading::new(root);
     let arch = facts
@@ -60,17 +61,8 @@ pub(crate) fn recorded(
         own_or(facts.kernel_release.as_ref(), "system.kernel_release", "/proc/sys/kernel/osrelease");
     let hostname = own_or(None, "system.hostname", "/proc/sys/kernel/hostname");
     let boot_id = boot_id(&mut reading);
-    let (vendor, product) = dmi(&mut reading);
-    let system = System {
-        arch,
-        kernel_release,
-        boot_id,
-        hostname,
-        vendor,
-        product,
-        booted_at: None,
-        ..System::default()
-    };
+    let mut system = System { arch, kernel_release, boot_id, hostname, ..System::default() };
+    read_facts(&mut reading, &mut system, cpu);
     ((system != System::default()).then_some(system), reading.finish())
 }
 
@@ -78,18 +70,14 @@ fn boot_id(reading: &mut Reading<'_>) -> Option<String> {
     reading.text("system.boot_id", "/proc/sys/kernel/random/boot_id").filter(|id| !id.is_empty())
 }
 
-/// Maker and product. Machines that boot by device tree, s390x and most containers have no DMI.
-fn dmi(reading: &mut Reading<'_>) -> (Option<String>, Option<String>) {
-    let mut field = |section: &str, path: &str| {
-        if !reading.root.exists(DMI) {
-            reading.issue(Issue::new(section, path, IssueKind::Unsupported, "this machine has no DMI"));
-            return None;
-        }
-        // Empty where the firmware says nothing.
-        reading.text(section, path).filter(|text| !text.is_empty())
-    };
-    let vendor = field("system.vendor", "/sys/class/dmi/id/sys_vendor");
-    (vendor, field("system.product", "/sys/class/dmi/id/product_name"))
+/// What files tell, of this machine and a recorded one alike.
+fn read_facts(reading: &mut Reading<'_>, system: &mut System, cpu: CpuHints<'_>) {
+    let sysinfo = identity::read_sysinfo(reading);
+    identity::read_machine(reading, system, sysinfo.as_ref());
+    identity::read_installation(reading, system);
+    let dmi = identity::dmi_texts(system);
+    system.virtualization =
+        virtualization::collect(reading, system.arch.as_deref(), cpu, dmi, sysinfo.as_ref());
 }
 
 fn libvirt_arch(reading: &mut Reading<'_>) -> Option<String> {

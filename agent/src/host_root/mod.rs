@@ -235,6 +235,11 @@ impl HostRoot {
         !self.open(path, OFlags::PATH | OFlags::CLOEXEC).is_err_and(is_absent)
     }
 
+    /// Notes that a mount is asked for its size, which is no reading of a file.
+    pub(crate) fn note_statvfs(&self, path: &str) {
+        self.note(path, Access::Statvfs);
+    }
+
     fn note(&self, path: &str, access: Access) {
         if let Some(log) = &self.log {
             log.note(path, access);

@@ -11,6 +11,16 @@ pub struct Meminfo {
     pub free: Option<Bytes>,
     /// MemAvailable; kernels before 3.14 and nodes have none.
     pub available: Option<Bytes>,
+    /// Buffers; nodes have none.
+    pub buffers: Option<Bytes>,
+    /// Cached; nodes have none.
+    pub cached: Option<Bytes>,
+    /// Shmem.
+    pub shared: Option<Bytes>,
+    /// SwapTotal; nodes have none.
+    pub swap_total: Option<Bytes>,
+    /// SwapFree; nodes have none.
+    pub swap_free: Option<Bytes>,
     /// HugePages_Total: pages of the default size.
     pub hugepages_total: Option<u64>,
     /// HugePages_Free.
@@ -46,6 +56,11 @@ pub fn parse(text: &str) -> Result<Meminfo, MeminfoError> {
             "MemTotal" => set(&mut read.total, "MemTotal", kib(value)),
             "MemFree" => set(&mut read.free, "MemFree", kib(value)),
             "MemAvailable" => set(&mut read.available, "MemAvailable", kib(value)),
+            "Buffers" => set(&mut read.buffers, "Buffers", kib(value)),
+            "Cached" => set(&mut read.cached, "Cached", kib(value)),
+            "Shmem" => set(&mut read.shared, "Shmem", kib(value)),
+            "SwapTotal" => set(&mut read.swap_total, "SwapTotal", kib(value)),
+            "SwapFree" => set(&mut read.swap_free, "SwapFree", kib(value)),
             "HugePages_Total" => set(&mut read.hugepages_total, "HugePages_Total", value.parse().ok()),
             "HugePages_Free" => set(&mut read.hugepages_free, "HugePages_Free", value.parse().ok()),
             "Hugepagesize" => set(&mut read.hugepage_size, "Hugepagesize", kib(value)),
@@ -87,12 +102,18 @@ mod tests {
 
     #[test]
     fn reads_the_whole_hosts() {
-        let text = "MemTotal:       24646232 kB\nMemFree:  1 kB\nMemAvailable: 2 kB\nBuffers: x\nno colon\n\
+        let text = "MemTotal:       24646232 kB\nMemFree:  1 kB\nMemAvailable: 2 kB\nDirty: x\nno colon\n\
+                    Buffers: 5 kB\nCached: 6 kB\nSwapCached: 1 kB\nShmem: 7 kB\nSwapTotal: 8 kB\nSwapFree: 0 kB\n\
                     HugePages_Total:    3\nHugePages_Free: 1\nHugepagesize:  2048 kB\nHugetlb: 6144 kB\n";
         let read = Meminfo {
             total: Bytes::from_kib(24_646_232),
             free: Some(Bytes(1024)),
             available: Some(Bytes(2048)),
+            buffers: Some(Bytes(5120)),
+            cached: Some(Bytes(6144)),
+            shared: Some(Bytes(7168)),
+            swap_total: Some(Bytes(8192)),
+            swap_free: Some(Bytes(0)),
             hugepages_total: Some(3),
             hugepages_free: Some(1),
             hugepage_size: Some(Bytes(2 << 20)),
