@@ -108,6 +108,22 @@ impl RecordedTree {
         self
     }
 
+    /// With a file that is not text.
+    #[expect(clippy::disallowed_methods, reason = "makes what the code under test reads")]
+    pub(crate) fn bytes(self, path: &str, content: &[u8]) -> Self {
+        let tree = self.file(path, "");
+        std::fs::write(tree.path().join(path.trim_start_matches('/')), content).expect("a file");
+        tree
+    }
+
+    /// With a symbolic link, whether its target is there or not.
+    pub(crate) fn link(self, path: &str, target: &str) -> Self {
+        let whole = self.path().join(path.trim_start_matches('/'));
+        std::fs::create_dir_all(whole.parent().expect("a parent")).expect("a directory");
+        std::os::unix::fs::symlink(target, whole).expect("a link");
+        self
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }

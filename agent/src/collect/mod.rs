@@ -8,11 +8,18 @@ pub(crate) mod cpu;
 mod cpu_sets;
 pub(crate) mod cpuid;
 mod cpuid_features;
+mod device;
+#[cfg_attr(not(test), expect(dead_code, reason = "the snapshot reads it next"))]
+pub(crate) mod disks;
 mod flags;
 mod hugepages;
 pub(crate) mod memory;
+#[cfg_attr(not(test), expect(dead_code, reason = "the snapshot reads it next"))]
+pub(crate) mod nics;
 pub(crate) mod numa;
 pub(crate) mod own_process;
+#[cfg_attr(not(test), expect(dead_code, reason = "the snapshot reads it next"))]
+pub(crate) mod pci;
 mod reading;
 pub(crate) mod system;
 mod topology;

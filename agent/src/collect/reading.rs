@@ -29,7 +29,6 @@ impl<'a> Reading<'a> {
     }
 
     /// Files of this directory are read next: their paths need not be walked.
-    #[expect(dead_code, reason = "topology reads by it next")]
     pub(super) fn enter(&mut self, directory: &str) {
         self.directory = self.root.directory(directory).ok();
     }
@@ -155,6 +154,11 @@ impl<'a> Reading<'a> {
         self.issue(error.issue(section));
     }
 
+    /// Whether the directory that was entered last is there.
+    pub(super) fn is_inside(&self) -> bool {
+        self.directory.is_some()
+    }
+
     /// What could not be read.
     pub(super) fn finish(self) -> Vec<Issue> {
         let mut issues = self.issues;
@@ -182,6 +186,6 @@ pub(super) fn doubt(bytes: &[u8]) -> Option<&'static str> {
 }
 
 /// Sysfs is ASCII but for what firmware wrote into it.
-fn text_of(bytes: &[u8]) -> String {
+pub(super) fn text_of(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).trim_matches(|c: char| c.is_whitespace() || c == '\0').to_owned()
 }

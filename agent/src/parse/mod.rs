@@ -8,4 +8,7 @@ mod cpuinfo_identity;
 pub mod distance;
 pub mod libvirt_arch;
 pub mod meminfo;
+pub mod pci_ids;
+pub mod pci_path;
 mod riscv_isa;
+pub mod uevent;
