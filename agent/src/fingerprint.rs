@@ -80,6 +80,12 @@ impl CheapInputs {
         }
     }
 
+    /// Number of the kernel's last announcement of a device that came, went or changed.
+    #[must_use]
+    pub fn announcement(&self) -> Option<&str> {
+        self.announcement.as_deref()
+    }
+
     /// Names of the inputs that differ; empty if the inventory still holds as far as these tell.
     #[must_use]
     pub fn differing(&self, other: &Self) -> Vec<&'static str> {

@@ -5,6 +5,7 @@
 mod collect;
 pub use collect::cpuid::live as live_cpuid;
 
+pub mod capture;
 pub mod collector_thread;
 pub mod config;
 pub mod fingerprint;

@@ -2,7 +2,7 @@
 
 use std::{
     io::{ErrorKind, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
 };
@@ -11,8 +11,10 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use vmuster_agent::{
+    capture::{self, Captured, Redactor},
     collector_thread::CollectorThread,
     config::{Config, DEFAULT_CONFIG_PATH},
+    host_root::{AccessLog, HostRoot},
     server::{Agent, check},
     snapshot::{Host, HostSource},
     watch::StepDeadlines,
@@ -50,6 +52,15 @@ enum Command {
         /// How to print it
         #[arg(short, long, value_enum, default_value = "json")]
         output: Output,
+    },
+    /// Write what a collection reads into a new directory, for `--recorded DIR` and bug reports
+    Capture {
+        /// Where to; must be new or empty
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// Keep serial numbers, UUIDs, MAC addresses and host names as they are
+        #[arg(long)]
+        no_redact: bool,
     },
     /// Read the configuration, say what is wrong, do nothing
     CheckConfig,
@@ -89,6 +100,14 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, EXIT_FAILURE),
         },
+        Command::Capture { .. } if arguments.recorded.is_some() => fail(
+            &anyhow::anyhow!("a recorded host is a capture already: leave --recorded out"),
+            EXIT_CONFIGURATION,
+        ),
+        Command::Capture { directory, no_redact } => match capture(&config, &directory, no_redact) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error, EXIT_FAILURE),
+        },
         Command::Serve { listen } => {
             let listen = if listen.is_empty() { config.listen.clone() } else { listen };
             run(&Config { listen, ..config }, host)
@@ -111,6 +130,24 @@ async fn collect(config: &Config, host: Host, output: Output) -> anyhow::Result<
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         written => written.context("cannot write the snapshot"),
     }
+}
+
+/// Collects once, noting what is read, and writes that.
+#[tokio::main(flavor = "current_thread")]
+async fn capture(config: &Config, directory: &Path, no_redact: bool) -> anyhow::Result<()> {
+    capture::prepare(directory)?;
+    let log = AccessLog::default();
+    let host = Host::new(HostSource::live()?.noting(log.clone()), config.name.clone(), Arc::new(SystemClock));
+    let thread = CollectorThread::start(Arc::new(host), config.collect_deadline, StepDeadlines::default())?;
+    let snapshot = thread.snapshot().await?;
+    let hostname = snapshot.inventory.system.as_ref().and_then(|system| system.hostname.clone());
+    let redactor = (!no_redact).then(|| Redactor::new(&hostname.unwrap_or_default()));
+    let root = HostRoot::live()?;
+    let captured =
+        Captured { root: &root, accesses: &log.take(), snapshot: &snapshot, redactor: redactor.as_ref() };
+    capture::write(&captured, directory)?;
+    tracing::info!(directory = %directory.display(), redacted = !no_redact, "captured");
+    Ok(())
 }
 
 /// One thread serves: answers are small and a collection has a thread of its own, so more would only cost memory.

@@ -37,6 +37,8 @@ pub struct HostFacts {
     pub arch: Option<String>,
     /// As `uname -r` printed it.
     pub kernel_release: Option<String>,
+    /// As `uname -n` printed it.
+    pub hostname: Option<String>,
     /// When it was captured.
     pub captured_at: Option<Timestamp>,
     /// When its kernel had started.
@@ -52,6 +54,7 @@ struct Document {
     name: Option<String>,
     arch: Option<String>,
     kernel_release: Option<String>,
+    hostname: Option<String>,
     captured_at: Option<String>,
     booted_at: Option<String>,
     captured_by: Option<String>,
@@ -99,6 +102,7 @@ fn parse(bytes: &[u8]) -> (HostFacts, Vec<Issue>) {
         name: said(document.name),
         arch: said(document.arch),
         kernel_release: said(document.kernel_release),
+        hostname: said(document.hostname),
         captured_at,
         booted_at,
         is_own_capture: document.captured_by.is_some_and(|by| by.starts_with("vmuster-agent ")),

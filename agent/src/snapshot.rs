@@ -14,6 +14,7 @@ use crate::{
         cpu::{CpuReading, KeptCpus},
         cpuid,
         filesystems::{self, Statvfs, StatvfsError},
+        pci::KeptPci,
         virtualization::CpuHints,
     },
     fingerprint::{CheapInputs, fingerprint},
@@ -61,6 +62,7 @@ pub struct Collector {
     /// Of files that are read for each usage; this machine's only.
     kept_files: Option<KeptFiles>,
     kept_cpus: KeptCpus,
+    kept_pci: KeptPci,
 }
 
 /// The sections of one inventory as they are read.
@@ -91,7 +93,7 @@ impl Collector {
     #[must_use]
     pub fn new(host: Arc<Host>) -> Self {
         let kept_files = (host.source.origin() == Origin::Live).then(KeptFiles::default);
-        Self { host, kept_files, kept_cpus: KeptCpus::default() }
+        Self { host, kept_files, kept_cpus: KeptCpus::default(), kept_pci: KeptPci::default() }
     }
 
     /// Reads every section.
@@ -115,6 +117,12 @@ impl Collector {
         if let (Some(cpu), Some(numa)) = (&mut inventory.cpu, &inventory.numa) {
             collect::cpu::place_on_nodes(cpu, numa);
         }
+        let announcement = inputs.as_ref().and_then(CheapInputs::announcement);
+        let kept_pci = &mut self.kept_pci;
+        inventory.disks = sections.read("disks", || collect::disks::collect(root)).flatten();
+        inventory.pci =
+            sections.read("pci", || collect::pci::collect(root, announcement, kept_pci)).flatten();
+        inventory.nics = sections.read("nics", || collect::nics::collect(root)).flatten();
         inventory.collected_at = match &host.source {
             HostSource::Live(_) => Some(host.clock.now()),
             HostSource::Recorded(host) => host.facts.captured_at,

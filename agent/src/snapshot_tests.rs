@@ -8,7 +8,12 @@ use vmuster_proto::{
 };
 
 use super::*;
-use crate::{host_root::HostRoot, recorded::RecordedHost, testing::RecordedTree, watch::Unwatched};
+use crate::{
+    host_root::{Access, AccessLog},
+    recorded::RecordedHost,
+    testing::RecordedTree,
+    watch::Unwatched,
+};
 
 fn collector(tree: &RecordedTree) -> Collector {
     collector_of(HostSource::recorded(tree.path()).expect("a directory"))
@@ -186,11 +191,14 @@ fn garbage_is_malformed() {
     );
 }
 
-/// Every file below a directory.
-fn files(root: &HostRoot, directory: &str) -> Vec<String> {
-    let names = root.read_dir(directory).expect("a directory");
-    let paths = names.into_iter().map(|name| format!("{}/{name}", directory.trim_end_matches('/')));
-    paths.flat_map(|path| if root.read(&path).is_ok() { vec![path] } else { files(root, &path) }).collect()
+/// Every file that a collection reads and finds.
+fn files_read(tree: &RecordedTree) -> Vec<String> {
+    let log = AccessLog::default();
+    let source = HostSource::recorded(tree.path()).expect("a directory").noting(log.clone());
+    whole(&mut collector_of(source));
+    let files = log.take().into_iter().filter(|(_, access)| *access == Access::File);
+    let root = tree.root();
+    files.map(|(path, _)| path).filter(|path| root.read(path).is_ok()).collect()
 }
 
 #[test]
@@ -198,7 +206,7 @@ fn any_one_file_torn_costs_no_more_than_its_fields() {
     let whole = snapshot(&RecordedTree::whole_host());
     let mut tree = RecordedTree::whole_host();
     let root = tree.root();
-    for path in files(&root, "/") {
+    for path in files_read(&tree) {
         let text = String::from_utf8(root.read(&path).expect("a file")).expect("text");
         for torn in ["", &text[..text.len() / 2], "\u{0}\u{fffd}\n\n:=,-", &text.repeat(2)] {
             tree = tree.file(&path, torn);
@@ -330,11 +338,16 @@ fn usage_tells_whether_the_inventory_holds() {
     let fingerprint = collector.collect_inventory(&Unwatched).inventory.fingerprint.clone();
     assert_eq!(collector.collect_usage(&Unwatched).standing, InventoryStanding::Holds(fingerprint.clone()));
     // Memory that is used is no change.
-    let tree = tree
-        .file("/proc/meminfo", "MemTotal: 4096 kB\nMemFree: 1 kB\nHugePages_Total: 3\nHugetlb: 6144 kB\n");
+    let tree = tree.file(
+        "/proc/meminfo",
+        "MemTotal: 4096 kB\nMemFree: 1 kB\nSwapTotal: 1024 kB\nHugePages_Total: 3\nHugetlb: 6144 kB\n",
+    );
     assert_eq!(collector.collect_usage(&Unwatched).standing, InventoryStanding::Holds(fingerprint));
     let tree = tree
-        .file("/proc/meminfo", "MemTotal: 4096 kB\nMemFree: 1 kB\nHugePages_Total: 4\nHugetlb: 8192 kB\n")
+        .file(
+            "/proc/meminfo",
+            "MemTotal: 4096 kB\nMemFree: 1 kB\nSwapTotal: 1024 kB\nHugePages_Total: 4\nHugetlb: 8192 kB\n",
+        )
         .file("/proc/sys/kernel/random/boot_id", "another\n")
         .file("/sys/devices/system/cpu/online", "0-2\n");
     let changed = InventoryStanding::Changed(vec!["boot_id", "online_cpus", "hugepages"]);

@@ -74,7 +74,7 @@ impl RecordedTree {
                 tree = tree.file(&format!("{topology}/{name}"), &content);
             }
         }
-        tree = tree.caches();
+        tree = tree.caches().devices().mounts();
         for (node, row) in [(0, "10 21\n"), (1, "21 10\n")] {
             let directory = format!("/sys/devices/system/node/node{node}");
             tree = tree
@@ -107,6 +107,75 @@ impl RecordedTree {
         tree
     }
 
+    /// A controller with a disk of one partition, and a network interface.
+    fn devices(self) -> Self {
+        let port = "pci0000:00/0000:00:1c.0";
+        let controller = format!("/sys/devices/{port}/0000:01:00.0");
+        let nvme = format!("{controller}/nvme/nvme0");
+        let disk = format!("{nvme}/nvme0n1");
+        let card = format!("/sys/devices/{port}/0000:02:00.0");
+        let nic = format!("{card}/net/eth0");
+        let files = [
+            (
+                format!("{controller}/uevent"),
+                "DRIVER=nvme\nPCI_CLASS=10802\nPCI_ID=8086:0A54\nPCI_SUBSYS_ID=8086:4702\n",
+            ),
+            (format!("{controller}/revision"), "0x00\n"),
+            (format!("{controller}/numa_node"), "1\n"),
+            (format!("{nvme}/model"), "INTEL SSDPE2KX010T8\n"),
+            (format!("{nvme}/serial"), "BTLJ1234\n"),
+            (format!("{disk}/size"), "2048\n"),
+            (format!("{disk}/dev"), "259:0\n"),
+            (format!("{disk}/ro"), "0\n"),
+            (format!("{disk}/removable"), "0\n"),
+            (format!("{disk}/wwid"), "eui.01000000000000005cd2e4\n"),
+            (format!("{disk}/queue/rotational"), "0\n"),
+            (format!("{disk}/queue/logical_block_size"), "512\n"),
+            (format!("{disk}/queue/physical_block_size"), "4096\n"),
+            (format!("{disk}/nvme0n1p1/partition"), "1\n"),
+            (format!("{disk}/nvme0n1p1/start"), "64\n"),
+            (format!("{disk}/nvme0n1p1/size"), "1024\n"),
+            (format!("{disk}/nvme0n1p1/ro"), "0\n"),
+            (
+                format!("{card}/uevent"),
+                "DRIVER=igb\nPCI_CLASS=20000\nPCI_ID=8086:1533\nPCI_SUBSYS_ID=8086:1533\n",
+            ),
+            (format!("{card}/revision"), "0x03\n"),
+            (format!("{card}/numa_node"), "-1\n"),
+            (format!("{nic}/address"), "02:00:00:00:00:01\n"),
+            (format!("{nic}/mtu"), "1500\n"),
+            (format!("{nic}/operstate"), "up\n"),
+            (format!("{nic}/carrier"), "1\n"),
+            (format!("{nic}/speed"), "1000\n"),
+            (format!("{nic}/uevent"), "INTERFACE=eth0\n"),
+            ("/usr/share/misc/pci.ids".to_owned(), "8086  Intel Corporation\n\t0a54  NVMe\n\t1533  I210\n"),
+        ];
+        let tree = files.into_iter().fold(self, |tree, (path, content)| tree.file(&path, content));
+        tree.link(&format!("{disk}/device"), "../../nvme0")
+            .link(&format!("{controller}/driver"), "../../../../bus/pci/drivers/nvme")
+            .link(&format!("{nic}/device"), "../../../0000:02:00.0")
+            .link(&format!("{card}/driver"), "../../../../bus/pci/drivers/igb")
+            .link("/sys/block/nvme0n1", &format!("../devices/{port}/0000:01:00.0/nvme/nvme0/nvme0n1"))
+            .link("/sys/class/net/eth0", &format!("../../devices/{port}/0000:02:00.0/net/eth0"))
+            .link("/sys/bus/pci/devices/0000:01:00.0", &format!("../../../devices/{port}/0000:01:00.0"))
+            .link("/sys/bus/pci/devices/0000:02:00.0", &format!("../../../devices/{port}/0000:02:00.0"))
+    }
+
+    /// One file system, its size, and how busy the host is.
+    fn mounts(self) -> Self {
+        let line = "avg10=0.10 avg60=0.20 avg300=0.30 total=400";
+        let both = format!("some {line}\nfull {line}\n");
+        self.file("/proc/self/mountinfo", "1 0 259:1 / / rw,relatime - ext4 /dev/nvme0n1p1 rw\n")
+            .file(
+                "/statvfs.json",
+                r#"{"/":{"f_frsize":4096,"f_blocks":100,"f_bfree":50,"f_bavail":40,"f_files":10,"f_ffree":5}}"#,
+            )
+            .file("/proc/loadavg", "0.52 0.58 0.59 2/1234 5678\n")
+            .file("/proc/pressure/cpu", &both)
+            .file("/proc/pressure/memory", &both)
+            .file("/proc/pressure/io", &both)
+    }
+
     /// A block of x86's cpuinfo.
     pub(crate) fn processor(id: u32, flags: &str) -> String {
         format!(
@@ -135,6 +204,22 @@ impl RecordedTree {
     /// With one more file, or another content of it.
     pub(crate) fn file(self, path: &str, content: &str) -> Self {
         Self::write(&self.path().join(path.trim_start_matches('/')), content);
+        self
+    }
+
+    /// With a file that is not text.
+    #[expect(clippy::disallowed_methods, reason = "makes what the code under test reads")]
+    pub(crate) fn bytes(self, path: &str, content: &[u8]) -> Self {
+        let tree = self.file(path, "");
+        std::fs::write(tree.path().join(path.trim_start_matches('/')), content).expect("a file");
+        tree
+    }
+
+    /// With a symbolic link, whether its target is there or not.
+    pub(crate) fn link(self, path: &str, target: &str) -> Self {
+        let whole = self.path().join(path.trim_start_matches('/'));
+        std::fs::create_dir_all(whole.parent().expect("a parent")).expect("a directory");
+        std::os::unix::fs::symlink(target, whole).expect("a link");
         self
     }
 

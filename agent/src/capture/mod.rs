@@ -7,20 +7,20 @@ mod redact;
 mod replica;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
 };
 
 use serde::Serialize;
-use vmuster_proto::model::{Inventory, Snapshot};
+use vmuster_proto::model::{Filesystem, Inventory, Snapshot};
 
-pub use self::{redact::Redactor, replica::WriteError};
 use self::replica::Replica;
+pub use self::{redact::Redactor, replica::WriteError};
 use crate::{
     collect::cpuid,
     host_root::{Access, HostRoot},
-    parse::statvfs_json,
+    parse::statvfs_json::{self, FsStats},
     recorded::{CAPTURED_BY, HOST_JSON},
 };
 
@@ -62,6 +62,7 @@ struct HostDocument {
     name: String,
     arch: Option<String>,
     kernel_release: Option<String>,
+    hostname: Option<String>,
     captured_at: Option<String>,
     booted_at: Option<String>,
     captured_by: &'static str,
@@ -142,14 +143,18 @@ impl Captured<'_> {
         self.redactor.map_or_else(|| bytes.clone(), |redactor| redactor.content(path, &bytes))
     }
 
+    fn named(&self, name: &str) -> String {
+        self.redactor.map_or_else(|| name.to_owned(), |redactor| redactor.name(name))
+    }
+
     /// What the files do not say: host.json, cpuid.txt, statvfs.json.
     fn accounts(&self, replica: &mut Replica<'_>, denied: Vec<String>) -> Result<(), CaptureError> {
         let system = self.snapshot.inventory.system.clone().unwrap_or_default();
-        let name = &self.snapshot.name;
         let document = HostDocument {
-            name: self.redactor.map_or_else(|| name.clone(), |redactor| redactor.name(name)),
+            name: self.named(&self.snapshot.name),
             arch: system.arch,
             kernel_release: system.kernel_release,
+            hostname: system.hostname.map(|name| self.named(&name)),
             captured_at: self.snapshot.inventory.collected_at.map(|time| time.to_string()),
             booted_at: system.booted_at.map(|time| time.to_string()),
             captured_by: CAPTURED_BY,
@@ -162,7 +167,35 @@ impl Captured<'_> {
         if let Some(leaves) = cpuid::live() {
             replica.file(cpuid::RECORDED, leaves.dump().as_bytes())?;
         }
+        let statvfs =
+            json(statvfs_json::RECORDED, statvfs_json::write(&self.answers()).map(String::into_bytes))?;
+        // Mount points may hold a UUID, as those of containers do.
+        let statvfs = match self.redactor {
+            Some(redactor) => redactor.content(statvfs_json::RECORDED, &statvfs),
+            None => statvfs,
+        };
+        replica.file(statvfs_json::RECORDED, &statvfs)?;
         Ok(())
+    }
+}
+
+impl Captured<'_> {
+    /// What each file system answered, in bytes; asking again could hang.
+    fn answers(&self) -> BTreeMap<String, FsStats> {
+        let usage = self.snapshot.usage.as_ref();
+        let filesystems = usage.and_then(|usage| usage.filesystems.as_deref()).unwrap_or_default();
+        let answer = |it: &Filesystem| {
+            let stats = FsStats {
+                block_size_bytes: 1,
+                blocks: it.size_bytes?.0,
+                blocks_free: it.free_bytes?.0,
+                blocks_available: it.available_bytes?.0,
+                inodes: it.inodes.unwrap_or(0),
+                inodes_free: it.inodes_free.unwrap_or(0),
+            };
+            Some((it.mount_point.clone(), stats))
+        };
+        filesystems.iter().filter_map(answer).collect()
     }
 }
 
@@ -176,21 +209,21 @@ fn used_names(text: &str, inventory: &Inventory) -> String {
         .collect();
     let mut vendor = "";
     let mut in_classes = false;
-    let is_used = |line: &&str| {
-        if line.starts_with("C ") {
-            in_classes = true;
+    let mut used = String::new();
+    for line in text.lines() {
+        in_classes |= line.starts_with("C ");
+        let is_used = in_classes
+            || match line.strip_prefix('\t') {
+                Some(device) => device.get(..4).is_some_and(|device| ids.contains(&(vendor, device))),
+                None => {
+                    vendor = line.get(..4).unwrap_or_default();
+                    vendors.contains(vendor)
+                }
+            };
+        if is_used {
+            used.push_str(line);
+            used.push('\n');
         }
-        if in_classes {
-            return true;
-        }
-        match line.strip_prefix('\t') {
-            Some(device) if device.starts_with('\t') => false,
-            Some(device) => device.get(..4).is_some_and(|device| ids.contains(&(vendor, device))),
-            None => {
-                vendor = line.get(..4).unwrap_or_default();
-                vendors.contains(vendor)
-            }
-        }
-    };
-    text.lines().filter(is_used).flat_map(|line| [line, "\n"]).collect()
+    }
+    used
 }

@@ -3,10 +3,7 @@
 //! Knows which files hold such things. A secret becomes a text of the same form, the same secret the same text, so that
 //! what refers to each other still does; the key is made anew for each capture and kept nowhere.
 
-use std::{
-    collections::hash_map::RandomState,
-    hash::BuildHasher as _,
-};
+use std::{collections::hash_map::RandomState, hash::BuildHasher as _};
 
 /// Files whose whole content is a secret, by the end of their path.
 const SECRET_FILES: [&str; 18] = [
@@ -146,7 +143,10 @@ mod tests {
         let mac = content(&redactor, "/sys/class/net/eth0/address", "ac:1f:6b:8a:5f:c8\n");
         assert_eq!((mac.len(), mac.matches(':').count(), mac.ends_with('\n')), (18, 5, true));
         assert_ne!(mac, "ac:1f:6b:8a:5f:c8\n");
-        assert_eq!(content(&redactor, "/sys/class/net/lo/address", "00:00:00:00:00:00\n"), "00:00:00:00:00:00\n");
+        assert_eq!(
+            content(&redactor, "/sys/class/net/lo/address", "00:00:00:00:00:00\n"),
+            "00:00:00:00:00:00\n"
+        );
         let wwid = content(&redactor, "/sys/block/sda/device/wwid", "naa.5000c500a1b2c3d4\n");
         assert!(wwid.starts_with("naa.") && !wwid.contains("5000c500a1b2c3d4"), "{wwid}");
         assert_ne!(content(&redactor, "/sys/class/dmi/id/product_serial", "CZ1234ABCD\n"), "CZ1234ABCD\n");
@@ -168,7 +168,13 @@ mod tests {
     #[test]
     fn text_of_any_kind_survives() {
         let redactor = Redactor::new("ab");
-        for text in ["", "ä", "€€€€€€€€€€€€€€€€€€€€€€€€€€€€€€€€€€€€€", "ab ab ab", "------------------------------------"] {
+        for text in [
+            "",
+            "ä",
+            "€€€€€€€€€€€€€€€€€€€€€€€€€€€€€€€€€€€€€",
+            "ab ab ab",
+            "------------------------------------",
+        ] {
             assert_eq!(redactor.text(text), text);
         }
     }

@@ -95,7 +95,12 @@ pub(crate) fn facts(leaves: &CpuidLeaves, is_own: bool) -> Option<CpuidFacts> {
         physical_address_bits: sizes.as_ref().and_then(|sizes| bits(sizes.physical_address_bits())),
         virtual_address_bits: sizes.as_ref().and_then(|sizes| bits(sizes.linear_address_bits())),
     };
-    Some(CpuidFacts { identity, features: cpuid_features::of(leaves), hypervisor_signature: hypervisor(leaves), is_own })
+    Some(CpuidFacts {
+        identity,
+        features: cpuid_features::of(leaves),
+        hypervisor_signature: hypervisor(leaves),
+        is_own,
+    })
 }
 
 /// Twelve bytes in three registers, if leaf 1 says that there is a hypervisor.

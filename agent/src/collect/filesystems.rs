@@ -20,9 +20,6 @@ use crate::{
 
 const SECTION: &str = "usage.filesystems";
 
-/// A recorded host's answers of statvfs.
-const RECORDED: &str = "statvfs.json";
-
 /// Where mounts are listed, the best first. Recordings may have only a link that leads nowhere for the first.
 const TABLES: [(&str, Parse); 4] = [
     ("/proc/self/mountinfo", mountinfo::parse),
@@ -197,9 +194,9 @@ pub(crate) fn live(mount_point: &str) -> Result<FsStats, StatvfsError> {
 
 /// None, with one issue for all of them, if there is no such file.
 fn recorded_answers(reading: &mut Reading<'_>) -> Option<Answers> {
-    match reading.bytes(RECORDED) {
+    match reading.bytes(statvfs_json::RECORDED) {
         // JSON shows by itself that it is cut off.
-        Ok(bytes) => reading.parsed(SECTION, RECORDED, statvfs_json::parse(&bytes)),
+        Ok(bytes) => reading.parsed(SECTION, statvfs_json::RECORDED, statvfs_json::parse(&bytes)),
         Err(error) => {
             reading.failed(SECTION, &error);
             None
@@ -211,8 +208,10 @@ fn recorded(answers: &Answers, mount_point: &str) -> Result<FsStats, StatvfsErro
     let error = |kind, detail: String| StatvfsError { kind, detail };
     match answers.get(mount_point) {
         Some(Ok(stats)) => Ok(*stats),
-        Some(Err(reason)) => Err(error(IssueKind::Malformed, format!("{RECORDED}: {reason}"))),
-        None => Err(error(IssueKind::Missing, format!("{RECORDED} does not name it"))),
+        Some(Err(reason)) => {
+            Err(error(IssueKind::Malformed, format!("{}: {reason}", statvfs_json::RECORDED)))
+        }
+        None => Err(error(IssueKind::Missing, format!("{} does not name it", statvfs_json::RECORDED))),
     }
 }
 

@@ -59,9 +59,10 @@ pub(crate) fn recorded(
     };
     let kernel_release =
         own_or(facts.kernel_release.as_ref(), "system.kernel_release", "/proc/sys/kernel/osrelease");
-    let hostname = own_or(None, "system.hostname", "/proc/sys/kernel/hostname");
+    let hostname = own_or(facts.hostname.as_ref(), "system.hostname", "/proc/sys/kernel/hostname");
     let boot_id = boot_id(&mut reading);
-    let mut system = System { arch, kernel_release, boot_id, hostname, ..System::default() };
+    let mut system =
+        System { arch, kernel_release, boot_id, hostname, booted_at: facts.booted_at, ..System::default() };
     read_facts(&mut reading, &mut system, cpu);
     ((system != System::default()).then_some(system), reading.finish())
 }

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// A recorded host's file, by mount point.
+pub(crate) const RECORDED: &str = "statvfs.json";
+
 /// Size and free space of a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FsStats {
