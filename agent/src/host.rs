@@ -23,7 +23,7 @@ pub enum HostSource {
     /// This machine.
     Live(HostRoot),
     /// A recorded one; nothing is then asked of this machine.
-    Recorded(RecordedHost),
+    Recorded(Box<RecordedHost>),
 }
 
 impl HostSource {
@@ -40,7 +40,7 @@ impl HostSource {
     /// # Errors
     /// It does not exist or is not a directory.
     pub fn recorded(directory: &Path) -> Result<Self, RootError> {
-        RecordedHost::open(directory).map(Self::Recorded)
+        RecordedHost::open(directory).map(|host| Self::Recorded(Box::new(host)))
     }
 
     /// The same host, whose root notes what is asked of it.
@@ -48,7 +48,9 @@ impl HostSource {
     pub fn noting(self, log: AccessLog) -> Self {
         match self {
             Self::Live(root) => Self::Live(root.noting(log)),
-            Self::Recorded(host) => Self::Recorded(RecordedHost { root: host.root.noting(log), ..host }),
+            Self::Recorded(host) => {
+                Self::Recorded(Box::new(RecordedHost { root: host.root.noting(log), ..*host }))
+            }
         }
     }
 
@@ -57,7 +59,9 @@ impl HostSource {
     pub fn denying(self, paths: &[&str]) -> Self {
         match self {
             Self::Live(root) => Self::Live(root.denying(paths)),
-            Self::Recorded(host) => Self::Recorded(RecordedHost { root: host.root.denying(paths), ..host }),
+            Self::Recorded(host) => {
+                Self::Recorded(Box::new(RecordedHost { root: host.root.denying(paths), ..*host }))
+            }
         }
     }
 

@@ -174,6 +174,9 @@ impl Collector {
             sections.issues.extend(host.issues.iter().cloned());
         }
         let is_x86 = inventory.arch() == Some("x86_64");
+        if let (HostSource::Recorded(_), Ok(Some(leaves))) = (&self.host.source, &leaves) {
+            sections.issues.extend(cpuid::missing_leaves(leaves));
+        }
         sections.issues.extend(leaves.err().filter(|issue| is_x86 || issue.kind != IssueKind::Missing));
     }
 

@@ -99,9 +99,8 @@ fn cache(reading: &mut Reading<'_>, directory: &str, cpu: u32) -> Option<(Sort, 
         };
         reading.parsed_of_many("type", SECTION, &r#type, known)
     });
-    // Device trees may leave the size out.
     let size = file("size");
-    let size = reading.text_if_there(SECTION, &size).and_then(|text| {
+    let size = reading.text_of_many("size", SECTION, &size).and_then(|text| {
         let bytes = cache_size(&text).ok_or_else(|| format!("'{text}' is no size"));
         reading.parsed_of_many("size", SECTION, &size, bytes)
     });

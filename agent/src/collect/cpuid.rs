@@ -1,5 +1,7 @@
 //! What the CPUID instruction shows: vendor, signature, address sizes, features. x86 only.
 
+use std::collections::BTreeSet;
+
 use raw_cpuid::{CpuId, CpuIdReader, CpuIdResult};
 use vmuster_proto::model::{FeatureSet, Issue, IssueKind};
 
@@ -75,6 +77,17 @@ pub(crate) fn recorded(root: &HostRoot) -> Result<CpuidLeaves, Issue> {
     let leaves =
         cpuid_dump::parse(&String::from_utf8_lossy(&bytes)).map_err(|error| malformed(error.to_string()))?;
     if leaves.is_empty() { Err(malformed("it has no leaf".to_owned())) } else { Ok(leaves) }
+}
+
+/// That leaves are not there which the first leaf of their range says there are: the file was cut off.
+pub(crate) fn missing_leaves(leaves: &CpuidLeaves) -> Option<Issue> {
+    let of_interest = cpuid_features::leaves().into_iter().chain([(1, 0)]);
+    let first_subleaves = of_interest.filter(|(_, subleaf)| *subleaf == 0);
+    let missing: BTreeSet<u32> =
+        first_subleaves.map(|(leaf, _)| leaf).filter(|leaf| leaves.lacks(*leaf)).collect();
+    let named: Vec<String> = missing.iter().map(|leaf| format!("{leaf:#x}")).collect();
+    let detail = format!("it lacks leaves that the CPU has: {}", named.join(", "));
+    (!named.is_empty()).then(|| Issue::new(SECTION, RECORDED, IssueKind::Missing, detail))
 }
 
 /// What the leaves mean; None where not even leaf 0 is.

@@ -82,9 +82,15 @@ impl<'r, 'a> DeviceFiles<'r, 'a> {
             .filter(|page| !page.is_empty())
     }
 
-    /// What a device calls itself. Drivers end it with a newline, spaces, NULs or nothing; that they have no file,
-    /// refuse it with EINVAL or give nothing means that it has no such name.
+    /// What a device calls itself. That its driver has no file, refuses it with EINVAL or gives nothing means that it
+    /// has no such name.
     pub(super) fn name(&mut self, field: &str, file: &str) -> Option<String> {
+        let bytes = self.bytes_if(field, file, |error| error.is_absent() || is_refused(error))?;
+        if bytes.is_empty() { None } else { self.told(field, file, &bytes).filter(|name| !name.is_empty()) }
+    }
+
+    /// As [`Self::name`], of a driver that ends it with no newline.
+    pub(super) fn bare_name(&mut self, field: &str, file: &str) -> Option<String> {
         let bytes = self.bytes_if(field, file, |error| error.is_absent() || is_refused(error))?;
         if std::str::from_utf8(&bytes).is_err() {
             self.malformed(field, file, "it is not text");

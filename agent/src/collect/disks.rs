@@ -246,7 +246,7 @@ fn members(files: &mut DeviceFiles<'_, '_>, kind: &str) -> Vec<String> {
 
 /// virtio's, else NVMe's and MMC's, else SCSI's.
 fn serial(files: &mut DeviceFiles<'_, '_>) -> Option<String> {
-    let serial = files.name("serial", "serial").or_else(|| files.name("serial", "device/serial"));
+    let serial = files.bare_name("serial", "serial").or_else(|| files.name("serial", "device/serial"));
     serial.or_else(|| {
         let page = files.page("serial", "device/vpd_pg80")?;
         let number = serial_of_page(&page);

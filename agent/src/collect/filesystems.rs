@@ -20,9 +20,12 @@ use crate::{
 
 const SECTION: &str = "usage.filesystems";
 
-/// Where mounts are listed, the best first. Recordings may have only a link that leads nowhere for the first.
+/// What every kernel has; recordings may have only a link that leads nowhere.
+const FIRST_TABLE: &str = "/proc/self/mountinfo";
+
+/// Where mounts are listed, the best first.
 const TABLES: [(&str, Parse); 4] = [
-    ("/proc/self/mountinfo", mountinfo::parse),
+    (FIRST_TABLE, mountinfo::parse),
     ("/proc/1/mountinfo", mountinfo::parse),
     ("/proc/self/mounts", mountinfo::parse_mounts),
     ("/proc/mounts", mountinfo::parse_mounts),
@@ -91,10 +94,14 @@ fn mounts(reading: &mut Reading<'_>) -> Option<(&'static str, Vec<Mount>)> {
         // One that was refused has its issue.
         if TABLES.iter().all(|(path, _)| !reading.root.exists(path)) {
             let detail = "neither it nor /proc/1/mountinfo, /proc/self/mounts or /proc/mounts is there";
-            reading.issue(Issue::new(SECTION, "/proc/self/mountinfo", IssueKind::Missing, detail));
+            reading.issue(Issue::new(SECTION, FIRST_TABLE, IssueKind::Missing, detail));
         }
         return None;
     };
+    if path != FIRST_TABLE && !reading.root.exists(FIRST_TABLE) {
+        let detail = format!("{path} is read instead");
+        reading.issue(Issue::new(SECTION, FIRST_TABLE, IssueKind::Missing, detail));
+    }
     let (mounts, errors) = parse(&text);
     for error in errors {
         reading.repeated("mount", Issue::new(SECTION, path, IssueKind::Malformed, error.to_string()));

@@ -4,7 +4,10 @@
 
 use vmuster_proto::model::{Issue, IssueKind, PciDevice};
 
-use super::{device::DeviceFiles, reading::Reading};
+use super::{
+    device::DeviceFiles,
+    reading::{Reading, doubt},
+};
 use crate::{
     host_root::{HostRoot, ReadError},
     parse::{
@@ -45,7 +48,7 @@ pub(crate) fn collect(
         if kept.names.as_ref().is_none_or(|(then, _)| *then != wanted) {
             let (found, more) = names(root, &wanted);
             // Names that were not found are looked for again, for the file may be installed meanwhile.
-            kept.names = more.is_empty().then(|| (wanted, found));
+            kept.names = more.is_empty().then_some((wanted, found));
             issues.extend(more);
         }
         if let Some((_, names)) = &kept.names {
@@ -112,6 +115,9 @@ fn found_names(reading: &mut Reading<'_>, wanted: &Wanted) -> Option<Names> {
     for path in NAME_FILES {
         match reading.bytes(path) {
             Ok(bytes) => {
+                if let Some(doubt) = doubt(&bytes) {
+                    reading.malformed("pci", path, doubt);
+                }
                 let names = pci_ids::find(&bytes, wanted);
                 if names == Names::default() {
                     reading.malformed("pci", path, "it names none of the host's PCI functions");

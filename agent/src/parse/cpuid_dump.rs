@@ -32,6 +32,13 @@ impl CpuidLeaves {
         (leaf == base || leaf <= last).then(|| self.0.get(&(leaf, subleaf)).copied()).flatten()
     }
 
+    /// Whether this CPU has the leaf, as its range's first one says, and its answer is not here.
+    #[must_use]
+    pub fn lacks(&self, leaf: u32) -> bool {
+        let last = self.0.get(&(leaf & 0xf000_0000, 0)).map(|answer| answer.eax);
+        last.is_some_and(|last| leaf <= last) && !self.0.contains_key(&(leaf, 0))
+    }
+
     /// Keeps an answer; false if there was one.
     pub fn insert(&mut self, leaf: u32, subleaf: u32, answer: CpuIdResult) -> bool {
         self.0.insert((leaf, subleaf), answer).is_none()
