@@ -9,6 +9,7 @@ mod discovery;
 mod exit_codes;
 mod freshness;
 mod house_rules;
+mod json_schema;
 mod mutation;
 mod questions;
 mod reload;
