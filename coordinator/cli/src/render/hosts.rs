@@ -3,7 +3,7 @@
 use serde::Serialize;
 use vmuster_proto::model::{HostStanding, HostSummary, Inventory, NumaNode, Timestamp, Usage};
 
-use super::{Columns, age, number, wrapped};
+use super::{Columns, age, devices, number, wrapped};
 use crate::client::HostReport;
 
 /// `hosts list` as JSON and YAML.
@@ -93,11 +93,17 @@ pub(crate) fn show_table(report: &HostReport, now: Timestamp, width: u16) -> Str
         facts.value("Memory available", memory.available_bytes);
         facts.value("Memory free", memory.free_bytes);
     }
+    if let Some(load) = usage.as_ref().and_then(|usage| usage.load) {
+        let averages = [load.average_1m, load.average_5m, load.average_15m].into_iter().flatten();
+        let averages: Vec<_> = averages.map(|average| average.to_string()).collect();
+        facts.value("Load", Some(averages.join(" ")));
+    }
     let mut text = facts.text;
     if let Some(numa) = &inventory.numa {
         text.push('\n');
         text += &nodes(&numa.nodes, usage.as_ref(), width);
     }
+    text += &devices::tables(inventory, usage.as_ref(), width);
     if let Some(flags) = inventory.cpu.as_ref().and_then(|cpu| cpu.host_flags.as_ref()) {
         text += &format!("\n{} flags on every online CPU, layer host:\n", flags.len());
         text += &wrapped(&flags.names(), width);
@@ -135,6 +141,8 @@ fn describe(inventory: &Inventory, facts: &mut Facts) {
     if let Some(system) = &inventory.system {
         facts.text("Architecture", system.arch.as_ref());
         facts.text("Kernel", system.kernel_release.as_ref());
+        facts.text("System", system.os_name.as_ref());
+        facts.text("Virtualization", system.virtualization.as_ref());
         facts.text("Vendor", system.vendor.as_ref());
         facts.text("Product", system.product.as_ref());
         facts.value("Booted", system.booted_at);
@@ -152,6 +160,12 @@ fn describe(inventory: &Inventory, facts: &mut Facts) {
         facts.value("CPUs online", cpu.online.as_ref());
         facts.value("CPUs offline", cpu.offline.as_ref().filter(|cpus| !cpus.is_empty()));
         facts.value("CPUs isolated", cpu.isolated.as_ref().filter(|cpus| !cpus.is_empty()));
+        for cores in &cpu.core_types {
+            facts.value(&format!("CPUs {}", cores.kind), Some(&cores.cpus));
+        }
+        for cache in devices::caches(cpu) {
+            facts.value("Cache", Some(cache));
+        }
     }
     if let Some(memory) = &inventory.memory {
         facts.value("Memory", memory.total_bytes);

@@ -1,5 +1,6 @@
 //! How answers look. Pure: answer, time and width in; text out.
 
+mod devices;
 pub(crate) mod flags;
 pub(crate) mod hosts;
 #[cfg(test)]

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use insta::assert_snapshot;
 use vmuster_proto::model::{
-    AbsentFeature, Bytes, Cpu, FeatureSet, FlagsAnswer, FlagsGroup, Freshness, HostClass, HostStanding,
-    HostSummary, HugepagePool, Inventory, Issue, IssueKind, Layer, Memory, MemoryUsage, MissingHost, Numa,
-    NumaNode, NumaNodeUsage, NumaUsage, Problem, ProblemKind, System, Timestamp, Usage,
+    AbsentFeature, Bytes, Cpu, Disk, FeatureSet, Filesystem, FlagsAnswer, FlagsGroup, Freshness, HostClass,
+    HostStanding, HostSummary, HugepagePool, Hundredths, Inventory, Issue, IssueKind, Layer, LoadAverage,
+    Memory, MemoryUsage, MissingHost, Nic, Numa, NumaNode, NumaNodeUsage, NumaUsage, PciDevice, Problem,
+    ProblemKind, System, Timestamp, Usage,
 };
 
 use super::*;
@@ -174,6 +175,38 @@ fn hosts_as_a_table() {
     assert_snapshot!(hosts::refresh_table(&refreshed, WIDTH));
 }
 
+fn a_disk() -> Disk {
+    Disk {
+        name: "nvme0n1".to_owned(),
+        kind: Some("disk".to_owned()),
+        size_bytes: Some(Bytes(960_197_124_096)),
+        rotational: Some(false),
+        model: Some("SAMSUNG MZQLB960HAJR-00007".to_owned()),
+        pci_address: Some("0000:5e:00.0".to_owned()),
+        numa_node: Some(1),
+        ..Disk::default()
+    }
+}
+
+/// One function with names and virtual functions, one that nothing is known of.
+fn a_card() -> Vec<PciDevice> {
+    let named = PciDevice {
+        address: "0000:3b:00.0".to_owned(),
+        vendor_id: Some("15b3".to_owned()),
+        device_id: Some("1017".to_owned()),
+        class_name: Some("Ethernet controller".to_owned()),
+        vendor_name: Some("Mellanox Technologies".to_owned()),
+        device_name: Some("MT27800 Family [ConnectX-5]".to_owned()),
+        driver: Some("mlx5_core".to_owned()),
+        numa_node: Some(0),
+        iommu_group: Some(27),
+        sriov_total_vfs: Some(16),
+        sriov_vfs: Some(4),
+        ..PciDevice::default()
+    };
+    vec![named, PciDevice { address: "0000:3c:00.0".to_owned(), ..PciDevice::default() }]
+}
+
 #[test]
 fn one_host_in_full() {
     let gib = |n: u64| Bytes(n << 30);
@@ -207,11 +240,31 @@ fn one_host_in_full() {
             numa: Some(Numa {
                 nodes: vec![node(0, "0-4,6-7", [(0, 10), (1, 17)]), node(1, "", [(0, 17), (1, 10)])],
             }),
-            memory: Some(Memory { total_bytes: Some(gib(256)), hugepages: Vec::new(), ..Memory::default() }),
+            memory: Some(Memory { total_bytes: Some(gib(256)), ..Memory::default() }),
+            disks: Some(vec![a_disk()]),
+            pci: Some(a_card()),
+            nics: Some(vec![Nic {
+                name: "ens1f0".to_owned(),
+                kind: Some("physical".to_owned()),
+                mac: Some("02:00:00:00:00:01".to_owned()),
+                speed_mbps: Some(25_000),
+                operstate: Some("up".to_owned()),
+                numa_node: Some(0),
+                ..Nic::default()
+            }]),
             ..Inventory::default()
         },
         usage: Some(Usage {
             memory: Some(MemoryUsage { available_bytes: Some(gib(100)), ..MemoryUsage::default() }),
+            load: Some(LoadAverage { average_1m: Some(Hundredths(52)), ..LoadAverage::default() }),
+            filesystems: Some(vec![Filesystem {
+                mount_point: "/var/lib/libvirt/images".to_owned(),
+                source: Some("server:/export/images".to_owned()),
+                r#type: Some("nfs4".to_owned()),
+                size_bytes: Some(gib(4096)),
+                available_bytes: Some(gib(1024)),
+                ..Filesystem::default()
+            }]),
             numa: Some(NumaUsage {
                 nodes: vec![NumaNodeUsage { id: 1, memory_free_bytes: Some(gib(60)), hugepages: Vec::new() }],
             }),
