@@ -14,6 +14,7 @@ use crate::{
         cpu::{CpuReading, KeptCpus},
         cpuid,
         filesystems::{self, Statvfs, StatvfsError},
+        own_process::OwnFigures,
         pci::KeptPci,
         virtualization::CpuHints,
     },
@@ -63,6 +64,7 @@ pub struct Collector {
     kept_files: Option<KeptFiles>,
     kept_cpus: KeptCpus,
     kept_pci: KeptPci,
+    own: OwnFigures,
 }
 
 /// The sections of one inventory as they are read.
@@ -93,7 +95,13 @@ impl Collector {
     #[must_use]
     pub fn new(host: Arc<Host>) -> Self {
         let kept_files = (host.source.origin() == Origin::Live).then(KeptFiles::default);
-        Self { host, kept_files, kept_cpus: KeptCpus::default(), kept_pci: KeptPci::default() }
+        Self {
+            host,
+            kept_files,
+            kept_cpus: KeptCpus::default(),
+            kept_pci: KeptPci::default(),
+            own: OwnFigures::default(),
+        }
     }
 
     /// Reads every section.
@@ -191,7 +199,7 @@ impl Collector {
             let mut text = |path: &str| collect::small_text(root, self.kept_files.as_mut(), path);
             let last = host.last().as_ref().map(|(inputs, _)| inputs.clone());
             let inputs = CheapInputs::read(root, origin, &mut text, meminfo.as_ref(), last.as_ref());
-            let own = (origin == Origin::Live).then(collect::own_process::collect);
+            let own = (origin == Origin::Live).then(|| self.own.collect());
             let (agent, own_issues) = own.unwrap_or_default();
             issues.extend(own_issues);
             ((Usage { agent, ..usage }, inputs), issues)

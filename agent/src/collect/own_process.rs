@@ -12,25 +12,40 @@ use vmuster_proto::model::{Bytes, Issue, IssueKind, OwnProcess, Timestamp};
 
 const SOURCE: &str = "sysinfo";
 
-/// What the agent costs.
-pub(crate) fn collect() -> (Option<OwnProcess>, Vec<Issue>) {
-    match read() {
-        Ok(own) => (Some(own), Vec::new()),
-        Err(error) => (None, vec![Issue::new("usage.agent", SOURCE, IssueKind::Missing, error.to_string())]),
-    }
+/// What the agent costs, asked again and again.
+#[derive(Debug, Default)]
+pub(crate) struct OwnFigures {
+    /// Kept, for making it reads all of /proc/stat; None before the first question.
+    system: Option<System>,
 }
 
-fn read() -> Result<OwnProcess, Error> {
-    let pid = sysinfo::get_current_pid()?;
-    let mut system = System::new()?;
-    // Without tasks: the threads are not needed, and cost a directory listing.
-    let kind = ProcessRefreshKind::nothing().with_memory().without_tasks();
-    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, kind);
-    let process = system.process(pid);
-    Ok(OwnProcess {
-        resident_bytes: process.map(|process| Bytes(process.memory())).filter(|bytes| bytes.0 > 0),
-        started_at: process.and_then(|process| timestamp(process.start_time())),
-    })
+impl OwnFigures {
+    /// As they are now.
+    pub(crate) fn collect(&mut self) -> (Option<OwnProcess>, Vec<Issue>) {
+        match self.read() {
+            Ok(own) => (Some(own), Vec::new()),
+            Err(error) => {
+                (None, vec![Issue::new("usage.agent", SOURCE, IssueKind::Missing, error.to_string())])
+            }
+        }
+    }
+
+    fn read(&mut self) -> Result<OwnProcess, Error> {
+        let pid = sysinfo::get_current_pid()?;
+        let system = match self.system.take() {
+            Some(system) => system,
+            None => System::new()?,
+        };
+        let system = self.system.insert(system);
+        // Without tasks: the threads are not needed, and cost a directory listing.
+        let kind = ProcessRefreshKind::nothing().with_memory().without_tasks();
+        system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, kind);
+        let process = system.process(pid);
+        Ok(OwnProcess {
+            resident_bytes: process.map(|process| Bytes(process.memory())).filter(|bytes| bytes.0 > 0),
+            started_at: process.and_then(|process| timestamp(process.start_time())),
+        })
+    }
 }
 
 /// When the kernel started, and why that is not known.
@@ -57,7 +72,10 @@ mod tests {
 
     #[test]
     fn this_process_has_memory_and_began_after_the_kernel() {
-        let (own, issues) = collect();
+        let mut figures = OwnFigures::default();
+        let (first, _) = figures.collect();
+        let (own, issues) = figures.collect();
+        assert_eq!(first.and_then(|own| own.started_at), own.as_ref().and_then(|own| own.started_at));
         let own = own.expect("figures");
         assert!(own.resident_bytes.is_some_and(|bytes| bytes.0 > 1 << 20), "{own:?} {issues:?}");
         assert!(own.started_at >= booted_at().0 && own.started_at.is_some(), "{own:?}");

@@ -136,12 +136,8 @@ impl HostRoot {
     /// `/` cannot be opened.
     pub fn live() -> Result<Self, RootError> {
         let directory = open_root(Path::new("/"))?;
-        // Kernels before 5.6 have no openat2, and some container runtimes forbid it. In `/` both ways mean the same.
-        let opening = match openat2(&directory, ".", DIRECTORY_FLAGS, Mode::empty(), RESOLVE) {
-            Ok(_) => Opening::InRoot,
-            Err(_) => Opening::Plain,
-        };
-        Ok(Self { directory, opening, denied: BTreeSet::new(), log: None })
+        // Kernels before 5.6 have no openat2, and some container runtimes forbid it.
+        Ok(Self { directory, opening: Opening::Plain, denied: BTreeSet::new(), log: None })
     }
 
     /// A recorded host's directory.
@@ -309,15 +305,18 @@ fn read_regular(file: &OwnedFd, ending: Ending) -> Result<Vec<u8>, ReadFailure> 
     if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
         return Err(ReadFailure::NotRegular);
     }
-    read_to_end(ending, |content| retry_on_intr(|| read(file, spare_capacity(content))))
+    // Of a regular file of a disk its size is true: pci.ids has a megabyte, and growing would copy it several times.
+    let size = usize::try_from(status.st_size).unwrap_or(0).saturating_add(1);
+    read_to_end(ending, size, |content| retry_on_intr(|| read(file, spare_capacity(content))))
 }
 
 /// `next` appends what it reads to the buffer's spare capacity and tells how much it was.
 fn read_to_end(
     ending: Ending,
+    size: usize,
     mut next: impl FnMut(&mut Vec<u8>) -> Result<usize, Errno>,
 ) -> Result<Vec<u8>, ReadFailure> {
-    let mut content = Vec::with_capacity(FILE_BYTES_FIRST);
+    let mut content = Vec::with_capacity(size.clamp(FILE_BYTES_FIRST, FILE_BYTES_MAX));
     loop {
         if content.len() == content.capacity() {
             content.reserve(content.len());

@@ -33,6 +33,11 @@ impl Accesses {
         self.list.len()
     }
 
+    /// More files, which are opened each time.
+    pub(crate) fn add(&mut self, files: &[&str]) {
+        self.list.extend(files.iter().map(|path| (PathBuf::from(path), Access::File)));
+    }
+
     /// Everything by its path; of this machine also the CPUID leaves.
     pub(crate) fn read_by_path(&self, with_cpuid: bool) -> usize {
         let buffer = &mut *self.buffer.borrow_mut();
@@ -66,7 +71,10 @@ impl Accesses {
                 bytes += self::access(path, *access, buffer);
                 continue;
             }
-            let Some(file) = kept.get(path.as_path()) else { continue };
+            let Some(file) = kept.get(path.as_path()) else {
+                bytes += self::access(path, *access, buffer);
+                continue;
+            };
             let mut offset = 0;
             while let Ok(count @ 1..) = pread(file, &mut buffer[..], offset as u64) {
                 offset += count;
