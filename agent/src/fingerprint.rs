@@ -11,6 +11,9 @@ use crate::{collect::Origin, host_root::HostRoot, parse::meminfo::Meminfo};
 /// Half of SHA-256: two states of one host never meet by chance, and nobody gains by making them.
 const DIGEST_BYTES: usize = 16;
 
+/// Number of the kernel's last announcement of a device (uevent).
+pub(crate) const ANNOUNCEMENT: &str = "/sys/kernel/uevent_seqnum";
+
 /// A digest, in hexadecimal, of what an inventory says without what drifts.
 ///
 /// # Errors
@@ -60,7 +63,7 @@ impl CheapInputs {
             None => (text("/proc/sys/kernel/osrelease"), text("/proc/sys/kernel/hostname")),
         };
         // A recorded host announces nothing.
-        let announcement = if origin == Origin::Live { text("/sys/kernel/uevent_seqnum") } else { None };
+        let announcement = if origin == Origin::Live { text(ANNOUNCEMENT) } else { None };
         let unannounced = last.filter(|last| announcement.is_some() && last.announcement == announcement);
         Self {
             boot_id: text("/proc/sys/kernel/random/boot_id"),

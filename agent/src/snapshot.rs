@@ -18,8 +18,8 @@ use crate::{
         pci::KeptPci,
         virtualization::CpuHints,
     },
-    fingerprint::{CheapInputs, fingerprint},
-    host_root::KeptFiles,
+    fingerprint::{ANNOUNCEMENT, CheapInputs, fingerprint},
+    host_root::{HostRoot, KeptFiles},
     watch::{Step, Watch},
 };
 
@@ -74,6 +74,23 @@ struct Sections<'a> {
 }
 
 impl Sections<'_> {
+    /// As [`Self::read`], of devices that may come and go meanwhile: once more if something is missing and the kernel
+    /// announced a change since `before`, so that the section is of one moment.
+    fn read_settled<T>(
+        &mut self,
+        name: &'static str,
+        root: &HostRoot,
+        before: Option<&str>,
+        mut collect: impl FnMut() -> (T, Vec<Issue>),
+    ) -> Option<T> {
+        self.read(name, || {
+            let (section, issues) = collect();
+            let is_missing = issues.iter().any(|issue| issue.kind == IssueKind::Missing);
+            let has_changed = || before.is_some_and(|before| announcement(root).as_deref() != Some(before));
+            if is_missing && has_changed() { collect() } else { (section, issues) }
+        })
+    }
+
     /// Reads a section, unless an earlier reading of it hangs.
     fn read<T>(&mut self, name: &'static str, collect: impl FnOnce() -> (T, Vec<Issue>)) -> Option<T> {
         match self.watch.enter(Step::Section(name)) {
@@ -121,16 +138,19 @@ impl Collector {
         let mut inventory = Inventory { memory, ..Inventory::default() };
         self.read_machine(&mut sections, &mut inventory);
         let online = inventory.cpu.as_ref().and_then(|cpu| cpu.online.as_ref());
-        inventory.numa = sections.read("numa", || collect::numa::collect(root, online)).flatten();
+        let before = inputs.as_ref().and_then(CheapInputs::announcement);
+        let numa = || collect::numa::collect(root, online);
+        inventory.numa = sections.read_settled("numa", root, before, numa).flatten();
         if let (Some(cpu), Some(numa)) = (&mut inventory.cpu, &inventory.numa) {
             collect::cpu::place_on_nodes(cpu, numa);
         }
-        let announcement = inputs.as_ref().and_then(CheapInputs::announcement);
         let kept_pci = &mut self.kept_pci;
-        inventory.disks = sections.read("disks", || collect::disks::collect(root)).flatten();
-        inventory.pci =
-            sections.read("pci", || collect::pci::collect(root, announcement, kept_pci)).flatten();
-        inventory.nics = sections.read("nics", || collect::nics::collect(root)).flatten();
+        let pci = || collect::pci::collect(root, before, kept_pci);
+        inventory.pci = sections.read_settled("pci", root, before, pci).flatten();
+        inventory.disks =
+            sections.read_settled("disks", root, before, || collect::disks::collect(root)).flatten();
+        inventory.nics =
+            sections.read_settled("nics", root, before, || collect::nics::collect(root)).flatten();
         inventory.collected_at = match &host.source {
             HostSource::Live(_) => Some(host.clock.now()),
             HostSource::Recorded(host) => host.facts.captured_at,
@@ -237,6 +257,11 @@ impl Collector {
         let kept = self.kept_files.as_mut();
         sections.read("usage.filesystems", || filesystems::collect(root, kept, statvfs)).flatten()
     }
+}
+
+/// Number of the kernel's last announcement of a device that came, went or changed.
+fn announcement(root: &HostRoot) -> Option<String> {
+    collect::small_text(root, None, ANNOUNCEMENT)
 }
 
 fn standing(host: &Host, now: Option<CheapInputs>) -> InventoryStanding {

@@ -92,3 +92,31 @@ fn goes_by_the_first_name_there_is() {
     let source = HostSource::recorded(&nameless.path().join("here")).expect("a directory");
     assert_eq!(Host::new(source, None, Arc::new(SystemClock)).name(), "here");
 }
+
+#[test]
+fn the_layout_of_cpus_is_read_once_per_change() {
+    let number = "/sys/kernel/uevent_seqnum";
+    let mut tree = RecordedTree::whole_host().file(number, "7\n");
+    let log = AccessLog::default();
+    let root = tree.root().noting(log.clone());
+    let mut kept = KeptCpus::default();
+    let mut collect = || {
+        let reading = collect::cpu::collect(&root, None, Origin::Live, &mut kept);
+        let read = log
+            .take()
+            .into_iter()
+            .filter(|(path, _)| path.contains("/topology/") || path.contains("/cache/"));
+        (reading.cpu.expect("a cpu section"), read.count())
+    };
+    let (first, files) = collect();
+    assert!(files > 10, "{files}");
+    assert_eq!(collect(), (first.clone(), 0), "nothing was announced");
+    tree = tree.file(number, "8\n");
+    assert_eq!(collect(), (first.clone(), files), "something was");
+    tree = tree.file("/sys/devices/system/cpu/online", "0-2\n");
+    let (fewer, files) = collect();
+    assert!(files > 0 && fewer.topology.len() == 3, "{files}");
+    // What had an issue is read again: the issue would not be told the next time.
+    let _tree = tree.file("/sys/devices/system/cpu/cpu0/topology/core_id", "x\n").file(number, "9\n");
+    assert!(collect().1 > 0 && collect().1 > 0);
+}

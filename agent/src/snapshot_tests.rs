@@ -355,3 +355,23 @@ fn a_captured_host() {
         ["0-4,6-7", "8-12,14-15", ""].map(|cpus| cpus.parse().ok())
     );
 }
+
+#[test]
+fn what_went_while_it_was_read_is_read_once_more() {
+    let number = "/sys/kernel/uevent_seqnum";
+    let missing =
+        || vec![Issue::new("disks", "/sys/block/sdb", IssueKind::Missing, "it is listed and not there")];
+    for (announced, expected) in [("8\n", 2), ("7\n", 1)] {
+        let mut tree = Some(RecordedTree::new().file(number, "7\n"));
+        let root = tree.as_ref().map(RecordedTree::root).expect("a root");
+        let mut sections = Sections { watch: &Unwatched, issues: Vec::new() };
+        let mut readings = 0;
+        let section = sections.read_settled("disks", &root, Some("7"), || {
+            readings += 1;
+            // The kernel's word comes while the section is read.
+            tree = tree.take().map(|tree| tree.file(number, announced));
+            (readings, if readings == 1 { missing() } else { Vec::new() })
+        });
+        assert_eq!((section, readings, sections.issues.len()), (Some(expected), expected, 2 - expected));
+    }
+}

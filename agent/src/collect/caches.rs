@@ -100,11 +100,21 @@ fn cache(reading: &mut Reading<'_>, directory: &str, cpu: u32) -> Option<(Sort, 
         reading.parsed_of_many("type", SECTION, &r#type, known)
     });
     let size = file("size");
-    let size = reading.text_of_many("size", SECTION, &size).and_then(|text| {
+    let size = told_size(reading, &size).and_then(|text| {
         let bytes = cache_size(&text).ok_or_else(|| format!("'{text}' is no size"));
         reading.parsed_of_many("size", SECTION, &size, bytes)
     });
     Some(((level, r#type, size), cpus))
+}
+
+/// Device trees may leave it out for all CPUs, for ever: no CPU has vanished then.
+fn told_size(reading: &mut Reading<'_>, path: &str) -> Option<String> {
+    let text = reading.text_if_there(SECTION, path);
+    if text.is_none() && !reading.root.exists(path) {
+        reading
+            .repeated("size", Issue::new(SECTION, path, IssueKind::Missing, "the kernel does not tell it"));
+    }
+    text
 }
 
 /// "1280K": the kernel prints units of 1024 bytes.

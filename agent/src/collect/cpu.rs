@@ -14,6 +14,7 @@ use super::{
     vulnerabilities,
 };
 use crate::{
+    fingerprint::ANNOUNCEMENT,
     host_root::HostRoot,
     parse::cpuinfo::{self, Cpuinfo, Identity},
 };
@@ -49,9 +50,6 @@ pub(crate) struct KeptCpus {
 /// A layout holds for these CPUs and as long as the kernel announces no change of any device: CPUs that come and go, and
 /// changes of s390x and ppc64 topologies, are announced.
 type LayoutKey = (CpuSet, String);
-
-/// Number of the kernel's last announcement.
-const UEVENT_NUMBER: &str = "/sys/kernel/uevent_seqnum";
 
 /// Reads the section; once more if a CPU was unplugged or taken offline meanwhile, so that its parts fit together.
 pub(crate) fn collect(
@@ -122,7 +120,7 @@ fn read(root: &HostRoot, cpuid: Option<&CpuidFacts>, origin: Origin, kept: &mut 
 fn layout(reading: &mut Reading<'_>, online: &CpuSet, origin: Origin, kept: &mut KeptCpus) -> Layout {
     // A recorded host announces nothing.
     let number = match origin {
-        Origin::Live => reading.text_if_there("cpu.topology", UEVENT_NUMBER),
+        Origin::Live => reading.text_if_there("cpu.topology", ANNOUNCEMENT),
         Origin::Recorded => None,
     };
     let key = number.map(|number| (online.clone(), number));

@@ -52,18 +52,18 @@ impl Accesses {
     }
 
     /// The files among them, open.
-    pub(crate) fn open(&self) -> BTreeMap<&Path, OwnedFd> {
+    pub(crate) fn open(&self) -> BTreeMap<PathBuf, OwnedFd> {
         let files = self.list.iter().filter(|(_, access)| *access == Access::File);
         files
             .filter_map(|(path, _)| {
                 let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-                Some((path.as_path(), file))
+                Some((path.clone(), file))
             })
             .collect()
     }
 
     /// Files from their descriptors, everything else by its path.
-    pub(crate) fn read_kept(&self, kept: &BTreeMap<&Path, OwnedFd>) -> usize {
+    pub(crate) fn read_kept(&self, kept: &BTreeMap<PathBuf, OwnedFd>) -> usize {
         let buffer = &mut *self.buffer.borrow_mut();
         let mut bytes = 0;
         for (path, access) in &self.list {
@@ -71,7 +71,7 @@ impl Accesses {
                 bytes += self::access(path, *access, buffer);
                 continue;
             }
-            let Some(file) = kept.get(path.as_path()) else {
+            let Some(file) = kept.get(path) else {
                 bytes += self::access(path, *access, buffer);
                 continue;
             };
