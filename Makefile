@@ -22,6 +22,7 @@ test: setup
 	$(CARGO) test --locked --workspace
 
 bench: setup
+	$(CARGO) bench --locked -p vmuster-tests --bench agent
 	$(CARGO) bench --locked -p vmuster-tests --bench cluster
 
 lint: setup

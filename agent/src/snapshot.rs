@@ -3,7 +3,7 @@
 //! Knows which sections there are, which depend on another, and when an earlier inventory still holds. Must not know
 //! file formats, who asks, or how an answer travels. Everything here blocks: run it on a thread of its own.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use vmuster_proto::model::{Filesystem, Inventory, Issue, IssueKind, Usage, sort_issues};
 
@@ -95,7 +95,10 @@ impl Sections<'_> {
     fn read<T>(&mut self, name: &'static str, collect: impl FnOnce() -> (T, Vec<Issue>)) -> Option<T> {
         match self.watch.enter(Step::Section(name)) {
             Ok(()) => {
+                let begin = Instant::now();
                 let (section, issues) = collect();
+                let microseconds = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
+                tracing::debug!(section = name, microseconds, issues = issues.len(), "read");
                 self.issues.extend(issues);
                 Some(section)
             }

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr_iter, memmem};
 
 /// What names are looked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -39,14 +39,15 @@ pub fn find(ids: &[u8], wanted: &Wanted) -> Names {
     for (vendor, devices) in grouped(&wanted.devices) {
         let Some((name, below)) = file.heading(&format!("\n{vendor:04x}  ")) else { continue };
         names.vendors.insert(vendor, name);
-        let digits = |digits: &str| u16::from_str_radix(digits, 16).ok();
-        names.devices.extend(entries(below, 4, devices, digits).map(|(id, name)| ((vendor, id), name)));
+        let entries = entries(below, 4, devices, hex).into_iter();
+        names.devices.extend(entries.map(|(id, name)| ((vendor, id), name)));
     }
     for (class, subclasses) in grouped(&wanted.classes) {
         let Some((name, below)) = file.heading(&format!("\nC {class:02x}  ")) else { continue };
         names.classes.insert(class, name);
-        let digits = |digits: &str| u8::from_str_radix(digits, 16).ok();
-        names.subclasses.extend(entries(below, 2, subclasses, digits).map(|(id, name)| ((class, id), name)));
+        let byte = |digits: &[u8]| hex(digits).and_then(|number| u8::try_from(number).ok());
+        let entries = entries(below, 2, subclasses, byte).into_iter();
+        names.subclasses.extend(entries.map(|(id, name)| ((class, id), name)));
     }
     names
 }
@@ -83,31 +84,44 @@ impl<'a> File<'a> {
 }
 
 /// The wanted entries below a heading: until a line that is not indented, or all are found.
-fn entries<'a, T: Ord + Copy + 'a>(
-    below: &'a [u8],
+///
+/// Intel has nine thousand lines: what decides about a line is looked at byte by byte, without making text of it.
+fn entries<T: Ord + Copy>(
+    below: &[u8],
     digits: usize,
-    mut wanted: BTreeSet<T>,
-    number: impl Fn(&str) -> Option<T> + 'a,
-) -> impl Iterator<Item = (T, String)> + 'a {
-    let mut rest = below;
-    std::iter::from_fn(move || {
-        while !wanted.is_empty() && !rest.is_empty() {
-            let (line, next) = first_line(rest);
-            rest = next;
-            match line.first() {
-                Some(b'\t') => {}
-                Some(b'#') | None => continue,
-                Some(_) => break,
+    wanted: BTreeSet<T>,
+    number: impl Fn(&[u8]) -> Option<T>,
+) -> Vec<(T, String)> {
+    let mut wanted = wanted;
+    let mut found = Vec::new();
+    let mut start = 0;
+    for end in memchr_iter(b'\n', below).chain([below.len()]) {
+        let line = below.get(start..end).unwrap_or_default();
+        start = end + 1;
+        match line {
+            // What others built with the device, a comment, an empty line.
+            [b'\t', b'\t', ..] | [b'#', ..] | [] => continue,
+            [b'\t', entry @ ..] => {
+                let Some((id, name)) = entry.split_at_checked(digits) else { continue };
+                let id = number(id).filter(|_| name.starts_with(b"  "));
+                if let Some(id) = id.filter(|id| wanted.remove(id)) {
+                    found.push((id, text(name)));
+                }
             }
-            let entry = line.get(1..).and_then(|line| line.split_at_checked(digits));
-            let Some((id, name)) = entry.filter(|(_, name)| name.starts_with(b"  ")) else { continue };
-            let id = std::str::from_utf8(id).ok().and_then(&number);
-            if let Some(id) = id.filter(|id| wanted.remove(id)) {
-                return Some((id, text(name)));
-            }
+            _ => break,
         }
-        rest = &[];
-        None
+        if wanted.is_empty() {
+            break;
+        }
+    }
+    found
+}
+
+/// A number of hexadecimal digits alone.
+fn hex(digits: &[u8]) -> Option<u16> {
+    digits.iter().try_fold(0_u16, |number, digit| {
+        let value = char::from(*digit).to_digit(16).and_then(|value| u16::try_from(value).ok())?;
+        number.checked_mul(16)?.checked_add(value)
     })
 }
 
