@@ -6,7 +6,7 @@ use vmuster_proto::model::{Issue, IssueKind, PciDevice};
 
 use super::{
     device::DeviceFiles,
-    reading::{Reading, doubt},
+    reading::{CUT_OFF, Reading},
 };
 use crate::{
     host_root::{HostRoot, ReadError},
@@ -115,8 +115,8 @@ fn found_names(reading: &mut Reading<'_>, wanted: &Wanted) -> Option<Names> {
     for path in NAME_FILES {
         match reading.bytes(path) {
             Ok(bytes) => {
-                if let Some(doubt) = doubt(&bytes) {
-                    reading.malformed("pci", path, doubt);
+                if bytes.last() != Some(&b'\n') {
+                    reading.malformed("pci", path, CUT_OFF);
                 }
                 let names = pci_ids::find(&bytes, wanted);
                 if names == Names::default() {

@@ -189,6 +189,9 @@ impl<'a> Reading<'a> {
     }
 }
 
+/// Every text that the kernel writes ends with a newline.
+pub(super) const CUT_OFF: &str = "it has no last newline and may be cut off";
+
 /// Why a file that was read may not be what the kernel writes: its value is shown, with this beside it.
 pub(super) fn doubt(bytes: &[u8]) -> Option<&'static str> {
     if bytes.is_empty() {
@@ -199,7 +202,7 @@ pub(super) fn doubt(bytes: &[u8]) -> Option<&'static str> {
     }
     // Kernels from 5.16 on may end a CPU list with a NUL.
     let last = bytes.iter().rfind(|byte| **byte != 0);
-    (last != Some(&b'\n')).then_some("it has no last newline and may be cut off")
+    (last != Some(&b'\n')).then_some(CUT_OFF)
 }
 
 /// Sysfs is ASCII but for what firmware wrote into it.
