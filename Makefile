@@ -17,7 +17,8 @@ demo: setup
 	$(CARGO) build --locked --bins
 	@tests/demo.sh
 
-test: setup
+test:
+	@tests/setup.sh test
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace
 

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Makes sure that what building and testing need is there: Rust (asked for), a C compiler and linker (installed).
+# `setup.sh test` also installs the programs that tests compare with. Without root those tests say that they are left out.
 set -eu
 
 missing=
@@ -8,6 +9,22 @@ command -v cc >/dev/null 2>&1 || missing="$missing gcc"
 if ! [ -e /usr/include/stdlib.h ]; then missing="$missing libc6-dev"; fi
 # cargo checks its registry's certificate against these.
 if ! [ -e /etc/ssl/certs/ca-certificates.crt ]; then missing="$missing ca-certificates"; fi
+
+compared=
+if [ "${1:-}" = test ]; then
+    command -v lscpu >/dev/null 2>&1 || compared="$compared util-linux"
+    command -v numactl >/dev/null 2>&1 || compared="$compared numactl"
+    command -v lspci >/dev/null 2>&1 || compared="$compared pciutils"
+    command -v bindfs >/dev/null 2>&1 || compared="$compared bindfs"
+    command -v fusermount3 >/dev/null 2>&1 || compared="$compared fuse3"
+fi
+if [ -n "$compared" ]; then
+    if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ]; then
+        missing="$missing$compared"
+    else
+        echo "setup: tests that need$compared are left out; only root may install it: sudo apt-get install$compared" >&2
+    fi
+fi
 
 if [ -n "$missing" ]; then
     if ! command -v apt-get >/dev/null 2>&1; then

@@ -23,7 +23,7 @@ use crate::{
 /// Askers waiting at once; a coordinator asks one thing at a time. Beyond it the thread hangs, or we are flooded.
 const QUEUE_MAX: usize = 256;
 
-/// How often an asker looks for a step that takes too long, while none is known to run.
+/// How often an asker looks for a step that takes too long: the next step may have less time than the one that runs.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// No answer.
@@ -207,8 +207,9 @@ impl CollectorThread {
 }
 
 fn look_again(shared: &Shared) -> tokio::time::Instant {
+    let next = tokio::time::Instant::now() + LOOK_INTERVAL;
     let due = shared.state().progress.due();
-    due.map_or_else(|| tokio::time::Instant::now() + LOOK_INTERVAL, tokio::time::Instant::from_std)
+    due.map_or(next, |due| next.min(tokio::time::Instant::from_std(due)))
 }
 
 /// Has another thread take over if the one that reads hangs.
@@ -314,3 +315,7 @@ fn answer<T>(askers: Vec<oneshot::Sender<Arc<T>>>, answer: &Arc<T>) {
         let _ = asker.send(Arc::clone(answer));
     }
 }
+
+#[cfg(test)]
+#[path = "collector_thread_tests.rs"]
+mod tests;

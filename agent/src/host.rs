@@ -8,7 +8,7 @@ use std::{
 use vmuster_proto::clock::SharedClock;
 
 use crate::{
-    collect::Origin,
+    collect::{Origin, filesystems::MountProbe},
     fingerprint::CheapInputs,
     host_root::{AccessLog, HostRoot, RootError},
     recorded::RecordedHost,
@@ -86,6 +86,8 @@ pub struct Host {
     pub(crate) source: HostSource,
     configured_name: Option<String>,
     pub(crate) clock: SharedClock,
+    /// Of this machine only.
+    pub(crate) mounts: MountProbe,
     /// What the last inventory depended on, and its fingerprint.
     last: Mutex<Option<(CheapInputs, String)>>,
 }
@@ -94,7 +96,14 @@ impl Host {
     /// `name`: the one configured, before any that the host has itself.
     #[must_use]
     pub fn new(source: HostSource, name: Option<String>, clock: SharedClock) -> Self {
-        Self { source, configured_name: name, clock, last: Mutex::new(None) }
+        let mounts = MountProbe::default();
+        Self { source, configured_name: name, clock, mounts, last: Mutex::new(None) }
+    }
+
+    /// The same host, whose mounts are asked otherwise.
+    #[cfg(test)]
+    pub(crate) fn probing(self, mounts: MountProbe) -> Self {
+        Self { mounts, ..self }
     }
 
     /// The name the host goes by: as configured, else as recorded, else its host name.

@@ -244,16 +244,17 @@ impl Collector {
     /// Each mount is a step of its own: a dead server's costs its size and nothing else.
     fn filesystems(&mut self, sections: &mut Sections<'_>) -> Option<Vec<Filesystem>> {
         let watch = sections.watch;
-        let root = self.host.source.root();
+        let host = Arc::clone(&self.host);
+        let root = host.source.root();
         let measured = |path: &str| {
             watch.enter(Step::Mount(path.to_owned())).map_err(|barred| {
                 let Issue { kind, detail, .. } = barred.issue("", path);
                 StatvfsError { kind, detail }
             })?;
             root.note_statvfs(path);
-            filesystems::live(path)
+            host.mounts.ask(path)
         };
-        let statvfs = match &self.host.source {
+        let statvfs = match &host.source {
             HostSource::Live(_) => Statvfs::Live(&measured),
             HostSource::Recorded(_) => Statvfs::Recorded,
         };

@@ -5,3 +5,5 @@ pub mod coordinators;
 pub mod fixtures;
 pub mod programs;
 pub mod synthetic;
+pub mod tools;
+pub mod waiting;

@@ -72,6 +72,12 @@ pub fn run(command: &mut Command) -> Ended {
     }
 }
 
+/// Sends a signal to a child that has not been waited for.
+pub fn send(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
+    kill_process(pid, signal).expect("it is running");
+}
+
 /// A daemon of its own process; killed when dropped.
 #[derive(Debug)]
 pub struct Daemon {
@@ -84,13 +90,18 @@ impl Daemon {
     /// Starts it and waits until it says where it listens.
     #[must_use]
     pub fn start(name: &str, arguments: &[impl AsRef<OsStr>]) -> Self {
-        let mut command = Command::new(program(name));
-        let child = command.args(arguments).stdin(Stdio::null()).stderr(Stdio::piped()).spawn();
+        Self::start_by(Command::new(program(name)).args(arguments))
+    }
+
+    /// The same by a command that becomes the daemon, as nsenter(1) does.
+    #[must_use]
+    pub fn start_by(command: &mut Command) -> Self {
+        let child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn();
         let mut child = child.expect("the daemon starts");
         let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
         let mut seen = String::new();
         let address = loop {
-            let Some(line) = log.next() else { panic!("{name} ended:\n{seen}") };
+            let Some(line) = log.next() else { panic!("{command:?} ended:\n{seen}") };
             let line = line.expect("UTF-8");
             if let Some((_, address)) = line.split_once("address=").filter(|_| line.contains("listening")) {
                 break address.trim().to_owned();
@@ -110,8 +121,7 @@ impl Daemon {
 
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).expect("a process id");
-        kill_process(pid, signal).expect("it is running");
+        send(self.pid(), signal);
     }
 
     /// Waits for its end.

@@ -3,6 +3,8 @@
 //! Which they are is decided in mount_selection.rs; here they are read and measured. A file system that does not answer
 //! costs only its own numbers.
 
+use std::fmt;
+
 use rustix::io::Errno;
 use vmuster_proto::model::{Bytes, Filesystem, Issue, IssueKind};
 
@@ -50,10 +52,39 @@ impl From<Errno> for StatvfsError {
 /// Who tells size and free space of what is mounted at a path.
 #[derive(Clone, Copy)]
 pub(crate) enum Statvfs<'a> {
-    /// This machine; see [`live`].
+    /// This machine; see [`MountProbe`].
     Live(&'a dyn Fn(&str) -> Result<FsStats, StatvfsError>),
     /// A recorded host's file.
     Recorded,
+}
+
+/// Asks a mount of this machine for its size.
+pub(crate) struct MountProbe(Box<Probe>);
+
+type Probe = dyn Fn(&str) -> Result<FsStats, StatvfsError> + Send + Sync;
+
+impl MountProbe {
+    /// One of a test's own: that hangs, say.
+    #[cfg(test)]
+    pub(crate) fn new(probe: impl Fn(&str) -> Result<FsStats, StatvfsError> + Send + Sync + 'static) -> Self {
+        Self(Box::new(probe))
+    }
+
+    pub(crate) fn ask(&self, mount_point: &str) -> Result<FsStats, StatvfsError> {
+        (self.0)(mount_point)
+    }
+}
+
+impl Default for MountProbe {
+    fn default() -> Self {
+        Self(Box::new(live))
+    }
+}
+
+impl fmt::Debug for MountProbe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MountProbe")
+    }
 }
 
 /// By mount point. None, with an issue, if nothing lists the mounts.
@@ -187,7 +218,7 @@ fn with_numbers(
 
 /// Asks this machine. Waits as long as the file system lets it, which for a dead server is for ever: the caller has to
 /// guard it.
-pub(crate) fn live(mount_point: &str) -> Result<FsStats, StatvfsError> {
+fn live(mount_point: &str) -> Result<FsStats, StatvfsError> {
     let answer = rustix::fs::statvfs(mount_point)?;
     Ok(FsStats {
         block_size_bytes: answer.f_frsize,

@@ -3,13 +3,17 @@
 mod admission;
 mod cache_damage;
 mod cache_rules;
+mod captures;
 mod cli;
 mod cli_answers;
 mod discovery;
 mod exit_codes;
 mod freshness;
 mod house_rules;
+mod hung_mount;
 mod json_schema;
+mod live_cpu_tools;
+mod live_tools;
 mod mutation;
 mod questions;
 mod reload;
