@@ -3,6 +3,8 @@
 //! Knows the digest of an inventory, and the few small files that change when the inventory may have. Must not know how
 //! an inventory is collected.
 
+use std::sync::Arc;
+
 use sha2::{Digest, Sha256};
 use vmuster_proto::model::{Bytes, Inventory};
 
@@ -35,7 +37,7 @@ pub struct CheapInputs {
     memory_total: Option<Bytes>,
     swap_total: Option<Bytes>,
     hugepages: Option<(Option<Bytes>, Option<u64>)>,
-    devices: Vec<String>,
+    devices: Arc<[String]>,
     /// Number of the kernel's last announcement of a device: while it stands, the devices do.
     announcement: Option<String>,
     agent_version: &'static str,
@@ -77,7 +79,7 @@ impl CheapInputs {
             swap_total: meminfo.and_then(|info| info.swap_total),
             // A pool that was resized shows in one of the two.
             hugepages: meminfo.map(|info| (info.hugetlb, info.hugepages_total)),
-            devices: unannounced.map_or_else(|| devices(root), |last| last.devices.clone()),
+            devices: unannounced.map_or_else(|| devices(root), |last| Arc::clone(&last.devices)),
             announcement,
             agent_version: env!("CARGO_PKG_VERSION"),
         }
@@ -125,7 +127,7 @@ impl CheapInputs {
 }
 
 /// PCI functions, and the disks with hardware behind them: a guest's volumes come and go with it.
-fn devices(root: &HostRoot) -> Vec<String> {
+fn devices(root: &HostRoot) -> Arc<[String]> {
     let mut devices = root.read_dir("/sys/bus/pci/devices").unwrap_or_default();
     let is_virtual = |name: &str| {
         let target = root.read_link(&format!("/sys/block/{name}"));
@@ -133,5 +135,5 @@ fn devices(root: &HostRoot) -> Vec<String> {
     };
     let disks = root.read_dir("/sys/block").unwrap_or_default();
     devices.extend(disks.into_iter().filter(|name| !is_virtual(name)));
-    devices
+    devices.into()
 }

@@ -13,7 +13,7 @@ use crate::{
         self, Origin,
         cpu::{CpuReading, KeptCpus},
         cpuid,
-        filesystems::{self, Statvfs, StatvfsError},
+        filesystems::{self, KeptMounts, Statvfs, StatvfsError},
         own_process::OwnFigures,
         pci::KeptPci,
         virtualization::CpuHints,
@@ -64,6 +64,7 @@ pub struct Collector {
     kept_files: Option<KeptFiles>,
     kept_cpus: KeptCpus,
     kept_pci: KeptPci,
+    kept_mounts: KeptMounts,
     own: OwnFigures,
 }
 
@@ -120,6 +121,7 @@ impl Collector {
             kept_files,
             kept_cpus: KeptCpus::default(),
             kept_pci: KeptPci::default(),
+            kept_mounts: KeptMounts::default(),
             own: OwnFigures::default(),
         }
     }
@@ -259,7 +261,10 @@ impl Collector {
             HostSource::Recorded(_) => Statvfs::Recorded,
         };
         let kept = self.kept_files.as_mut();
-        sections.read("usage.filesystems", || filesystems::collect(root, kept, statvfs)).flatten()
+        let kept_mounts = &mut self.kept_mounts;
+        sections
+            .read("usage.filesystems", || filesystems::collect(root, kept, kept_mounts, statvfs))
+            .flatten()
     }
 }
 

@@ -3,7 +3,7 @@
 //! Which they are is decided in mount_selection.rs; here they are read and measured. A file system that does not answer
 //! costs only its own numbers.
 
-use std::fmt;
+use std::{collections::hash_map::RandomState, fmt, hash::BuildHasher as _, sync::Arc};
 
 use rustix::io::Errno;
 use vmuster_proto::model::{Bytes, Filesystem, Issue, IssueKind};
@@ -87,20 +87,29 @@ impl fmt::Debug for MountProbe {
     }
 }
 
+/// The file systems that the table of mounts was last found to list. Some hosts have thousands of mounts, and few change.
+#[derive(Debug, Default)]
+pub(crate) struct KeptMounts {
+    key: RandomState,
+    /// With a digest of the table.
+    selected: Option<(u64, Arc<[Candidate]>)>,
+}
+
 /// By mount point. None, with an issue, if nothing lists the mounts.
 pub(crate) fn collect(
     root: &HostRoot,
-    kept: Option<&mut KeptFiles>,
+    kept_files: Option<&mut KeptFiles>,
+    kept_mounts: &mut KeptMounts,
     statvfs: Statvfs<'_>,
 ) -> (Option<Vec<Filesystem>>, Vec<Issue>) {
-    let mut reading = Reading::keeping(root, kept);
-    let filesystems = read(&mut reading, statvfs);
+    let mut reading = Reading::keeping(root, kept_files);
+    let filesystems = read(&mut reading, kept_mounts, statvfs);
     (filesystems, reading.finish())
 }
 
-fn read(reading: &mut Reading<'_>, statvfs: Statvfs<'_>) -> Option<Vec<Filesystem>> {
-    let (table, mounts) = mounts(reading)?;
-    let candidates = select(&mounts);
+fn read(reading: &mut Reading<'_>, kept: &mut KeptMounts, statvfs: Statvfs<'_>) -> Option<Vec<Filesystem>> {
+    let (table, parse, text) = table(reading)?;
+    let candidates = candidates(reading, kept, (table, parse), &text);
     for candidate in candidates.iter().filter(|candidate| candidate.read_only.is_none()) {
         let section = format!("{SECTION}[{}].read_only", candidate.mount_point);
         let detail = "the mount is read-only, and this file does not tell of the file system";
@@ -117,10 +126,10 @@ fn read(reading: &mut Reading<'_>, statvfs: Statvfs<'_>) -> Option<Vec<Filesyste
     Some(filesystems)
 }
 
-/// The file that lists the mounts, and what it lists.
-fn mounts(reading: &mut Reading<'_>) -> Option<(&'static str, Vec<Mount>)> {
+/// The first file that lists the mounts, and what it lists.
+fn table(reading: &mut Reading<'_>) -> Option<(&'static str, Parse, String)> {
     let found =
-        TABLES.iter().find_map(|(path, parse)| Some((*path, parse, reading.text_if_there(SECTION, path)?)));
+        TABLES.iter().find_map(|(path, parse)| Some((*path, *parse, reading.text_if_there(SECTION, path)?)));
     let Some((path, parse, text)) = found else {
         // One that was refused has its issue.
         if TABLES.iter().all(|(path, _)| !reading.root.exists(path)) {
@@ -133,11 +142,29 @@ fn mounts(reading: &mut Reading<'_>) -> Option<(&'static str, Vec<Mount>)> {
         let detail = format!("{path} is read instead");
         reading.issue(Issue::new(SECTION, FIRST_TABLE, IssueKind::Missing, detail));
     }
-    let (mounts, errors) = parse(&text);
-    for error in errors {
-        reading.repeated("mount", Issue::new(SECTION, path, IssueKind::Malformed, error.to_string()));
+    Some((path, parse, text))
+}
+
+fn candidates(
+    reading: &mut Reading<'_>,
+    kept: &mut KeptMounts,
+    (table, parse): (&str, Parse),
+    text: &str,
+) -> Arc<[Candidate]> {
+    let digest = kept.key.hash_one((table, text));
+    if let Some((then, selected)) = &kept.selected
+        && *then == digest
+    {
+        return Arc::clone(selected);
     }
-    Some((path, mounts))
+    let (mounts, errors) = parse(text);
+    let selected: Arc<[Candidate]> = select(&mounts).into();
+    // Lines that make no sense are told each time.
+    kept.selected = errors.is_empty().then(|| (digest, Arc::clone(&selected)));
+    for error in errors {
+        reading.repeated("mount", Issue::new(SECTION, table, IssueKind::Malformed, error.to_string()));
+    }
+    selected
 }
 
 /// Asks each for its numbers; without them it is still listed, and an issue says why.

@@ -19,7 +19,7 @@ const STATS: FsStats = FsStats {
 
 fn collected(root: &HostRoot, statvfs: Statvfs<'_>) -> (Option<Vec<Filesystem>>, Vec<String>) {
     let mut reading = Reading::new(root);
-    let filesystems = read(&mut reading, statvfs);
+    let filesystems = read(&mut reading, &mut KeptMounts::default(), statvfs);
     let told = |issue: Issue| format!("{} {} {:?}", issue.section, issue.source, issue.kind).to_lowercase();
     (filesystems, reading.finish().into_iter().map(told).collect())
 }
@@ -158,4 +158,27 @@ fn this_machines_root() {
     let stats = live("/").expect("a root");
     assert!(stats.block_size_bytes > 0 && stats.blocks >= stats.blocks_free);
     assert_eq!(live("/no such place").map_err(|error| error.kind), Err(IssueKind::Missing));
+}
+
+#[test]
+fn what_is_kept_holds_for_the_same_table_only() {
+    let table = |device: &str| format!("27 1 8:1 / / rw - ext4 {device} rw\n");
+    let mut kept = KeptMounts::default();
+    let mut tree = RecordedTree::new();
+    for (device, more) in [
+        ("/dev/sda1", ""),
+        ("/dev/sda1", ""),
+        ("/dev/sdb1", ""),
+        ("/dev/sdb1", "torn\n"),
+        ("/dev/sdb1", "torn\n"),
+    ] {
+        tree = tree.file(FIRST_TABLE, &(table(device) + more));
+        let (filesystems, issues) = collect(&tree.root(), None, &mut kept, Statvfs::Live(&|_| Ok(STATS)));
+        let sources: Vec<_> = filesystems.expect("one").into_iter().filter_map(|it| it.source).collect();
+        assert_eq!(
+            (sources, issues.len()),
+            (vec![device.to_owned()], usize::from(!more.is_empty())),
+            "{more:?}"
+        );
+    }
 }
