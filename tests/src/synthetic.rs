@@ -83,6 +83,7 @@ impl Shape {
         self.cpus_in(&tree);
         self.nodes_in(&tree);
         self.devices_in(&tree);
+        self.disks_in(&tree);
     }
 
     fn proc_files(&self, tree: &Tree) {
@@ -149,22 +150,7 @@ impl Shape {
         ] {
             tree.file(&format!("{base}/{name}"), &format!("{text}\n"));
         }
-        for name in [
-            "gather_data_sampling",
-            "itlb_multihit",
-            "l1tf",
-            "mds",
-            "meltdown",
-            "mmio_stale_data",
-            "reg_file_data_sampling",
-            "retbleed",
-            "spec_rstack_overflow",
-            "spec_store_bypass",
-            "spectre_v1",
-            "spectre_v2",
-            "srbds",
-            "tsx_async_abort",
-        ] {
+        for name in VULNERABILITIES {
             tree.file(&format!("{base}/vulnerabilities/{name}"), "Not affected\n");
         }
         for cpu in 0..self.cpus() {
@@ -293,6 +279,9 @@ impl Shape {
                 );
             }
         }
+    }
+
+    fn disks_in(&self, tree: &Tree) {
         for i in 0..self.disks {
             let name = format!("nvme{i}n1");
             let at = format!("sys/devices/pci0000:00/0000:00:1e.0/0000:f0:{i:02x}.0/nvme/nvme{i}/{name}");
@@ -351,6 +340,23 @@ impl Tree {
         symlink(target, whole).expect("a link");
     }
 }
+
+const VULNERABILITIES: [&str; 14] = [
+    "gather_data_sampling",
+    "itlb_multihit",
+    "l1tf",
+    "mds",
+    "meltdown",
+    "mmio_stale_data",
+    "reg_file_data_sampling",
+    "retbleed",
+    "spec_rstack_overflow",
+    "spec_store_bypass",
+    "spectre_v1",
+    "spectre_v2",
+    "srbds",
+    "tsx_async_abort",
+];
 
 const FLAGS: &str = "fpu vme de pse tsc msr pae mce cx8 apic sep mtrr pge mca cmov pat pse36 clflush mmx fxsr sse sse2 ht syscall nx mmxext fxsr_opt pdpe1gb rdtscp lm constant_tsc rep_good amd_lbr_v2 nopl xtopology nonstop_tsc cpuid extd_apicid aperfmperf rapl pni pclmulqdq monitor ssse3 fma cx16 pcid sse4_1 sse4_2 x2apic movbe popcnt aes xsave avx f16c rdrand lahf_lm cmp_legacy svm extapic cr8_legacy abm sse4a misalignsse 3dnowprefetch osvw ibs skinit wdt tce topoext perfctr_core perfctr_nb bpext perfctr_llc mwaitx cpb cat_l3 cdp_l3 hw_pstate ssbd mba perfmon_v2 ibrs ibpb stibp ibrs_enhanced vmmcall fsgsbase bmi1 avx2 smep bmi2 erms invpcid cqm rdt_a avx512f avx512dq rdseed adx smap avx512ifma clflushopt clwb avx512cd sha_ni avx512bw avx512vl xsaveopt xsavec xgetbv1 xsaves avx512_bf16 clzero irperf xsaveerptr rdpru wbnoinvd amd_ppin arat npt lbrv svm_lock nrip_save vgif avx512vbmi umip pku ospke avx512_vbmi2 gfni vaes vpclmulqdq avx512_vnni avx512_bitalg avx512_vpopcntdq la57 rdpid overflow_recov succor smca fsrm flush_l1d";
 
