@@ -11,7 +11,7 @@ use super::{
 use crate::{
     host_root::{HostRoot, ReadError},
     parse::{
-        pci_ids::{self, Names, Wanted},
+        pci_ids::{Names, Search, Wanted},
         pci_path,
         uevent::Uevent,
     },
@@ -113,12 +113,13 @@ pub(crate) fn name(devices: &mut [PciDevice], names: &Names) {
 fn found_names(reading: &mut Reading<'_>, wanted: &Wanted) -> Option<Names> {
     let mut failed: Vec<ReadError> = Vec::new();
     for path in NAME_FILES {
-        match reading.bytes(path) {
-            Ok(bytes) => {
-                if bytes.last() != Some(&b'\n') {
+        let mut search = Search::new(wanted);
+        match reading.root.read_in_pieces(path, |lines| search.feed(lines)) {
+            Ok(is_whole) => {
+                let names = search.names();
+                if !is_whole {
                     reading.malformed("pci", path, CUT_OFF);
                 }
-                let names = pci_ids::find(&bytes, wanted);
                 if names == Names::default() {
                     reading.malformed("pci", path, "it names none of the host's PCI functions");
                 }

@@ -13,9 +13,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use memchr::memrchr;
 use rustix::{
     buffer::spare_capacity,
-    fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2, readlinkat},
+    fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2, readlinkat},
     io::{Errno, read, retry_on_intr},
 };
 use vmuster_proto::model::{Issue, IssueKind};
@@ -31,6 +32,9 @@ const FILE_BYTES_MAX: usize = 32 << 20;
 
 /// First buffer. A sysfs attribute has at most one page, and one byte more shows that it ended.
 const FILE_BYTES_FIRST: usize = 4097;
+
+/// Buffer of a text that is read in pieces: small enough for a processor's cache.
+const PIECE_BYTES: usize = 64 << 10;
 
 /// First buffer for a link's target; those of sysfs have about a hundred bytes.
 const LINK_BYTES_FIRST: usize = 256;
@@ -177,6 +181,40 @@ impl HostRoot {
         read_regular(&file, Ending::of(path)).map_err(failed)
     }
 
+    /// A large text, whole lines at a time, so that a megabyte is never in memory at once. Whether its last line ends.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_in_pieces(&self, path: &str, mut each: impl FnMut(&[u8])) -> Result<bool, ReadError> {
+        let failed = |source| ReadError { path: path.to_owned(), source };
+        self.note(path, Access::File);
+        let file = self.open(path, FILE_FLAGS).map_err(|errno| failed(ReadFailure::Os(errno)))?;
+        regular(&file).map_err(failed)?;
+        let mut piece = Vec::with_capacity(PIECE_BYTES);
+        let mut total = 0;
+        loop {
+            let count = retry_on_intr(|| read(&file, spare_capacity(&mut piece)));
+            let count = count.map_err(|errno| failed(ReadFailure::Os(errno)))?;
+            total += count;
+            if total > FILE_BYTES_MAX {
+                return Err(failed(ReadFailure::TooLarge));
+            }
+            if count == 0 {
+                // What is left is a line that does not end.
+                each(&piece);
+                return Ok(piece.is_empty() && total > 0);
+            }
+            let whole = match memrchr(b'\n', &piece) {
+                Some(newline) => newline + 1,
+                // A line as long as the whole piece is handed over in parts.
+                None if piece.len() == piece.capacity() => piece.len(),
+                None => 0,
+            };
+            each(piece.get(..whole).unwrap_or_default());
+            piece.drain(..whole);
+        }
+    }
+
     /// Where a symbolic link leads, as it is written.
     ///
     /// # Errors
@@ -299,12 +337,17 @@ impl Ending {
     }
 }
 
+fn regular(file: &OwnedFd) -> Result<Stat, ReadFailure> {
+    let status = fstat(file).map_err(ReadFailure::Os)?;
+    match FileType::from_raw_mode(status.st_mode) {
+        FileType::RegularFile => Ok(status),
+        _ => Err(ReadFailure::NotRegular),
+    }
+}
+
 /// Reads to the end, whatever size the file claims: pseudo-files say nothing true about theirs.
 fn read_regular(file: &OwnedFd, ending: Ending) -> Result<Vec<u8>, ReadFailure> {
-    let status = fstat(file).map_err(ReadFailure::Os)?;
-    if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
-        return Err(ReadFailure::NotRegular);
-    }
+    let status = regular(file)?;
     // Of a regular file of a disk its size is true: pci.ids has a megabyte, and growing would copy it several times.
     let size = usize::try_from(status.st_size).unwrap_or(0).saturating_add(1);
     read_to_end(ending, size, |content| retry_on_intr(|| read(file, spare_capacity(content))))

@@ -82,3 +82,24 @@ fn a_root_is_checked_first() {
     assert!(HostRoot::recorded(&tree.path().join("file")).is_err());
     assert!(content(&HostRoot::live().expect("a root"), "/proc/cpuinfo").is_ok());
 }
+
+#[test]
+fn pieces_are_whole_lines() {
+    let line = "x".repeat(1000) + "\n";
+    let long = "y".repeat(PIECE_BYTES * 2);
+    for (text, ends) in [
+        (line.repeat(200), true),
+        (line.repeat(200) + "end", false),
+        (String::new(), false),
+        (format!("{line}{long}\n{line}"), true),
+    ] {
+        let tree = RecordedTree::new().file("/ids", &text);
+        let (mut read, mut torn) = (Vec::new(), 0);
+        let is_whole = tree.root().read_in_pieces("/ids", |piece| {
+            torn += usize::from(!piece.is_empty() && piece.last() != Some(&b'\n'));
+            read.extend_from_slice(piece);
+        });
+        assert_eq!((is_whole.ok(), read.len()), (Some(ends), text.len()));
+        assert!(read == text.as_bytes() && (torn <= 2 || text.contains(&long)), "{torn}");
+    }
+}

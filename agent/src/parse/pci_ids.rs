@@ -1,13 +1,14 @@
 //! Names of PCI vendors, devices and classes, from a system's pci.ids.
 //!
-//! The file has 1.4 MB and a host some twenty vendors: only what is wanted is looked for, and nothing else is kept.
+//! The file has 1.4 MB and a host some twenty vendors: only what is wanted is looked for, and nothing else is kept, not
+//! even the file.
 //!
 //! A vendor's line is "8086  Intel Corporation", below it its devices, "\t1533  I210", and below those what others
 //! built with them, with two tabs. A class's line is "C 02  Network controller", below it its subclasses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use memchr::{memchr, memchr_iter, memmem};
+use memchr::memchr_iter;
 
 /// What names are looked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,90 +32,105 @@ pub struct Names {
     pub subclasses: BTreeMap<(u8, u8), String>,
 }
 
-/// Looks the names up in the bytes of a pci.ids; one that is not in it is not in the answer either.
-#[must_use]
-pub fn find(ids: &[u8], wanted: &Wanted) -> Names {
-    let mut names = Names::default();
-    let mut file = File { ids, at: 0 };
-    for (vendor, devices) in grouped(&wanted.devices) {
-        let Some((name, below)) = file.heading(&format!("\n{vendor:04x}  ")) else { continue };
-        names.vendors.insert(vendor, name);
-        let entries = entries(below, 4, devices, hex).into_iter();
-        names.devices.extend(entries.map(|(id, name)| ((vendor, id), name)));
-    }
-    for (class, subclasses) in grouped(&wanted.classes) {
-        let Some((name, below)) = file.heading(&format!("\nC {class:02x}  ")) else { continue };
-        names.classes.insert(class, name);
-        let byte = |digits: &[u8]| hex(digits).and_then(|number| u8::try_from(number).ok());
-        let entries = entries(below, 2, subclasses, byte).into_iter();
-        names.subclasses.extend(entries.map(|(id, name)| ((class, id), name)));
-    }
-    names
+/// What the lines at hand are below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heading {
+    /// Nothing that is wanted.
+    Other,
+    Vendor(u16),
+    Class(u8),
 }
 
-fn grouped<T: Ord + Copy>(pairs: &BTreeSet<(T, T)>) -> BTreeMap<T, BTreeSet<T>> {
-    let mut groups: BTreeMap<T, BTreeSet<T>> = BTreeMap::new();
-    for (first, second) in pairs {
-        groups.entry(*first).or_default().insert(*second);
+/// Looks names up, whole lines at a time. What decides about a line is looked at byte by byte, without making text of it:
+/// there are 36,000.
+#[derive(Debug)]
+pub struct Search<'a> {
+    wanted: &'a Wanted,
+    vendors: BTreeSet<u16>,
+    classes: BTreeSet<u8>,
+    below: Heading,
+    names: Names,
+}
+
+impl<'a> Search<'a> {
+    /// For these names.
+    #[must_use]
+    pub fn new(wanted: &'a Wanted) -> Self {
+        Self {
+            wanted,
+            vendors: wanted.devices.iter().map(|(vendor, _)| *vendor).collect(),
+            classes: wanted.classes.iter().map(|(class, _)| *class).collect(),
+            below: Heading::Other,
+            names: Names::default(),
+        }
     }
-    groups
-}
 
-/// Where in the file the last heading was found: they are sorted, so that the next is behind it.
-struct File<'a> {
-    ids: &'a [u8],
-    at: usize,
-}
-
-impl<'a> File<'a> {
-    /// The name at a line that begins like this, and what is below that line.
-    fn heading(&mut self, start: &str) -> Option<(String, &'a [u8])> {
-        let (before, behind) = self.ids.split_at_checked(self.at)?;
-        let start = start.as_bytes();
-        let found = memmem::find(behind, start).map(|at| before.len() + at);
-        // A file that is not sorted, or that begins with this line.
-        let found = found.or_else(|| memmem::find(self.ids, start)).map(|at| at + start.len());
-        let first = || start.get(1..).filter(|start| self.ids.starts_with(start)).map(<[u8]>::len);
-        let name_at = found.or_else(first)?;
-        let (name, below) = first_line(self.ids.get(name_at..)?);
-        // The newline that ends this line begins the next heading.
-        self.at = name_at + name.len();
-        Some((text(name), below))
+    /// The next lines of the file.
+    pub fn feed(&mut self, lines: &[u8]) {
+        let mut start = 0;
+        for end in memchr_iter(b'\n', lines).chain([lines.len()]) {
+            match lines.get(start) {
+                Some(b'\t') if self.below == Heading::Other => {}
+                Some(b'\t') => self.entry(lines.get(start + 1..end).unwrap_or_default()),
+                Some(b'#' | b'\n') | None => {}
+                Some(_) => self.heading(lines.get(start..end).unwrap_or_default()),
+            }
+            start = end + 1;
+        }
     }
-}
 
-/// The wanted entries below a heading: until a line that is not indented, or all are found.
-///
-/// Intel has nine thousand lines: what decides about a line is looked at byte by byte, without making text of it.
-fn entries<T: Ord + Copy>(
-    below: &[u8],
-    digits: usize,
-    wanted: BTreeSet<T>,
-    number: impl Fn(&[u8]) -> Option<T>,
-) -> Vec<(T, String)> {
-    let mut wanted = wanted;
-    let mut found = Vec::new();
-    let mut start = 0;
-    for end in memchr_iter(b'\n', below).chain([below.len()]) {
-        let line = below.get(start..end).unwrap_or_default();
-        start = end + 1;
-        match line {
-            // What others built with the device, a comment, an empty line.
-            [b'\t', b'\t', ..] | [b'#', ..] | [] => continue,
-            [b'\t', entry @ ..] => {
-                let Some((id, name)) = entry.split_at_checked(digits) else { continue };
-                let id = number(id).filter(|_| name.starts_with(b"  "));
-                if let Some(id) = id.filter(|id| wanted.remove(id)) {
-                    found.push((id, text(name)));
+    /// What was found; a name that is not in the file is not in the answer either.
+    #[must_use]
+    pub fn names(self) -> Names {
+        self.names
+    }
+
+    fn heading(&mut self, line: &[u8]) {
+        self.below = Heading::Other;
+        if let Some((id, name)) = line.strip_prefix(b"C ").and_then(|class| named(class, 2)) {
+            if let Some(class) = u8::try_from(id).ok().filter(|class| self.classes.contains(class)) {
+                self.below = Heading::Class(class);
+                self.names.classes.entry(class).or_insert_with(|| text(name));
+            }
+        } else if let Some((vendor, name)) = named(line, 4).filter(|(id, _)| self.vendors.contains(id)) {
+            self.below = Heading::Vendor(vendor);
+            self.names.vendors.entry(vendor).or_insert_with(|| text(name));
+        }
+    }
+
+    /// A line without its first tab; a second one is of what others built with the device.
+    fn entry(&mut self, line: &[u8]) {
+        match self.below {
+            Heading::Vendor(vendor) => {
+                let device = named(line, 4).map(|(device, name)| ((vendor, device), name));
+                if let Some((id, name)) = device.filter(|(id, _)| self.wanted.devices.contains(id)) {
+                    self.names.devices.entry(id).or_insert_with(|| text(name));
                 }
             }
-            _ => break,
-        }
-        if wanted.is_empty() {
-            break;
+            Heading::Class(class) => {
+                let subclass =
+                    named(line, 2).and_then(|(id, name)| Some(((class, u8::try_from(id).ok()?), name)));
+                if let Some((id, name)) = subclass.filter(|(id, _)| self.wanted.classes.contains(id)) {
+                    self.names.subclasses.entry(id).or_insert_with(|| text(name));
+                }
+            }
+            Heading::Other => {}
         }
     }
-    found
+}
+
+/// Looks the names up in a whole pci.ids.
+#[must_use]
+pub fn find(ids: &[u8], wanted: &Wanted) -> Names {
+    let mut search = Search::new(wanted);
+    search.feed(ids);
+    search.names()
+}
+
+/// A number of so many digits, two blanks, a name.
+fn named(line: &[u8], digits: usize) -> Option<(u16, &[u8])> {
+    let (id, name) = line.split_at_checked(digits)?;
+    Some((hex(id)?, name.strip_prefix(b"  ")?))
 }
 
 /// A number of hexadecimal digits alone.
@@ -123,13 +139,6 @@ fn hex(digits: &[u8]) -> Option<u16> {
         let value = char::from(*digit).to_digit(16).and_then(|value| u16::try_from(value).ok())?;
         number.checked_mul(16)?.checked_add(value)
     })
-}
-
-/// The first line without its newline, and what follows.
-fn first_line(text: &[u8]) -> (&[u8], &[u8]) {
-    let Some(end) = memchr(b'\n', text) else { return (text, &[]) };
-    let (line, rest) = text.split_at(end);
-    (line, rest.get(1..).unwrap_or_default())
 }
 
 fn text(bytes: &[u8]) -> String {
