@@ -70,15 +70,17 @@ impl<'a> Search<'a> {
         let mut start = 0;
         while start < lines.len() {
             let rest = lines.get(start..).unwrap_or_default();
-            let length = match rest.first() {
-                // Most of the file is below vendors that are not wanted.
-                Some(b'\t') if self.below == Heading::Other => unindented(rest),
+            let length = match (rest.first(), rest.get(1)) {
+                // Most of the file is below vendors that are not wanted, and most of the rest is what others built.
+                (Some(b'\t'), _) if self.below == Heading::Other => unindented::<1>(rest),
+                (Some(b'\t'), Some(b'\t')) => unindented::<2>(rest),
                 _ => memchr(b'\n', rest).map_or(rest.len(), |newline| newline + 1),
             };
             let (line, _) = rest.split_at_checked(length).unwrap_or_default();
             let line = line.strip_suffix(b"\n").unwrap_or(line);
             match line.split_first() {
                 Some((b'\t', _)) if self.below == Heading::Other => {}
+                Some((b'\t', [b'\t', ..])) => {}
                 Some((b'\t', entry)) => self.entry(entry),
                 Some((b'#', _)) | None => {}
                 Some(_) => self.heading(line),
@@ -140,20 +142,28 @@ pub fn find(ids: &[u8], wanted: &Wanted) -> Names {
     search.names()
 }
 
-/// Where the first line that no tab begins is, the end if there is none. A block at a time, which a compiler makes into few
-/// instructions: looking for each newline takes five times as long.
-fn unindented(lines: &[u8]) -> usize {
+/// Where the first line is that begins with fewer than `TABS` tabs (1 or 2), the end if there is none. A block at a time,
+/// which a compiler makes into few instructions: looking for each newline takes five times as long.
+fn unindented<const TABS: usize>(lines: &[u8]) -> usize {
     const BLOCK: usize = 64;
-    let is_end = |this: u8, next: u8| u8::from(this == b'\n') & u8::from(next != b'\t');
-    let (these, _) = lines.as_chunks::<BLOCK>();
-    let (nexts, _) = lines.get(1..).unwrap_or_default().as_chunks::<BLOCK>();
-    let has_end = |(these, nexts): (&[u8; BLOCK], &[u8; BLOCK])| {
-        these.iter().zip(nexts).fold(0, |any, (this, next)| any | is_end(*this, *next)) != 0
+    let shifted = |by: usize| lines.get(by..).unwrap_or_default().as_chunks::<BLOCK>().0;
+    let has_end = |((this, next), last): ((&[u8; BLOCK], &[u8; BLOCK]), &[u8; BLOCK])| {
+        let bytes = this.iter().zip(next).zip(last);
+        let is_end = |((this, next), last): ((&u8, &u8), &u8)| {
+            u8::from(*this == b'\n') & (u8::from(*next != b'\t') | u8::from(*last != b'\t'))
+        };
+        bytes.fold(0, |any, bytes| any | is_end(bytes)) != 0
     };
-    let blocks = these.len().min(nexts.len());
-    let skipped = these.iter().zip(nexts).position(has_end).unwrap_or(blocks) * BLOCK;
+    // The byte after so many tabs' place; the first one again where only one counts.
+    let blocks = shifted(0).iter().zip(shifted(1)).zip(shifted(TABS));
+    let count = blocks.len();
+    let skipped = { blocks }.position(has_end).unwrap_or(count) * BLOCK;
     let rest = lines.get(skipped..).unwrap_or_default();
-    let end = rest.windows(2).position(|pair| matches!(pair, [b'\n', next] if *next != b'\t'));
+    let is_end = |at: usize| {
+        rest.get(at) == Some(&b'\n')
+            && (1..=TABS).any(|tab| rest.get(at + tab).is_some_and(|byte| *byte != b'\t'))
+    };
+    let end = (0..rest.len()).find(|at| is_end(*at));
     end.map_or(lines.len(), |end| skipped + end + 1)
 }
 
@@ -265,10 +275,13 @@ C 03  Display controller
 
     proptest! {
         #[test]
-        fn blocks_skip_what_a_search_line_by_line_skips(lines in "(\t[a-f0-9]{0,90}\n){0,8}([a-f]{1,3}\n)?(\t[a-f]{0,70}\n){0,3}") {
+        fn blocks_skip_what_a_search_line_by_line_skips(lines in "(\t{1,2}[a-f0-9]{1,90}\n){0,8}([a-f]{1,3}\n)?(\t[a-f]{1,70}\n){0,3}") {
             let start = |line: &str| line.as_ptr() as usize - lines.as_ptr() as usize;
-            let plain = lines.split_inclusive('\n').skip(1).find(|line| !line.starts_with('\t')).map_or(lines.len(), start);
-            prop_assert_eq!(unindented(lines.as_bytes()), plain);
+            let plain = |tabs: &str| {
+                lines.split_inclusive('\n').skip(1).find(|line| !line.starts_with(tabs)).map_or(lines.len(), start)
+            };
+            prop_assert_eq!(unindented::<1>(lines.as_bytes()), plain("\t"));
+            prop_assert_eq!(unindented::<2>(lines.as_bytes()), plain("\t\t"));
         }
 
         #[test]
