@@ -8,6 +8,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use memchr::{memchr, memmem::Finder};
+
 /// What names are looked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Wanted {
@@ -36,16 +38,17 @@ enum Heading {
     /// Nothing that is wanted.
     Other,
     Vendor(u16),
-    Class(u8),
+    /// Classes are at the end, a few lines: all are looked at once their first is there.
+    Class(Option<u8>),
 }
 
-/// Looks names up, whole lines at a time. What decides about a line is looked at byte by byte, without making text of it:
-/// there are 36,000.
+/// Looks names up, whole lines at a time. Headings are searched for as texts, which passes over what is below others
+/// without looking at its lines; there are 36,000.
 #[derive(Debug)]
 pub struct Search<'a> {
     wanted: &'a Wanted,
-    vendors: BTreeSet<u16>,
-    classes: BTreeSet<u8>,
+    /// Headings that were not found yet, with what their line begins with after the newline before it.
+    headings: Vec<(Heading, Finder<'static>)>,
     below: Heading,
     names: Names,
 }
@@ -54,44 +57,90 @@ impl<'a> Search<'a> {
     /// For these names.
     #[must_use]
     pub fn new(wanted: &'a Wanted) -> Self {
-        Self {
-            wanted,
-            vendors: wanted.devices.iter().map(|(vendor, _)| *vendor).collect(),
-            classes: wanted.classes.iter().map(|(class, _)| *class).collect(),
-            below: Heading::Other,
-            names: Names::default(),
-        }
+        let vendors: BTreeSet<u16> = wanted.devices.iter().map(|(vendor, _)| *vendor).collect();
+        let vendors =
+            vendors.into_iter().map(|vendor| (Heading::Vendor(vendor), format!("\n{vendor:04x}  ")));
+        let classes = (!wanted.classes.is_empty()).then(|| (Heading::Class(None), "\nC ".to_owned()));
+        let headings = vendors.chain(classes);
+        let headings = headings.map(|(heading, start)| (heading, Finder::new(start.as_bytes()).into_owned()));
+        Self { wanted, headings: headings.collect(), below: Heading::Other, names: Names::default() }
     }
 
     /// The next lines of the file.
     pub fn feed(&mut self, lines: &[u8]) {
-        let mut start = Some(0).filter(|at| self.matters(lines, *at));
-        newlines(lines, |newline| {
-            if let Some(start) = start {
-                self.line(lines.get(start..newline).unwrap_or_default());
+        let mut done = self.entries(lines, 0);
+        for (start, heading) in self.headings_in(lines) {
+            if start < done {
+                continue;
             }
-            start = Some(newline + 1).filter(|at| self.matters(lines, *at));
-        });
-        if let Some(start) = start {
-            self.line(lines.get(start..).unwrap_or_default());
+            let rest = lines.get(start..).unwrap_or_default();
+            let end = start + memchr(b'\n', rest).unwrap_or(rest.len());
+            self.heading(heading, lines.get(start..end).unwrap_or_default());
+            done = self.entries(lines, end + 1);
         }
     }
 
-    /// Whether the line that begins there is looked at. Most are of vendors that are not wanted, or of what others built
-    /// with a device (two tabs).
-    fn matters(&self, lines: &[u8], start: usize) -> bool {
-        match lines.get(start) {
-            Some(b'\t') => self.below != Heading::Other && lines.get(start + 1) != Some(&b'\t'),
-            Some(b'#' | b'\n') | None => false,
-            Some(_) => true,
+    /// Where wanted headings begin in these lines, in their order.
+    fn headings_in(&self, lines: &[u8]) -> Vec<(usize, Heading)> {
+        let start = |finder: &Finder<'_>| {
+            let is_first = finder.needle().get(1..).is_some_and(|needle| lines.starts_with(needle));
+            if is_first { Some(0) } else { finder.find(lines).map(|newline| newline + 1) }
+        };
+        let found = self.headings.iter().filter_map(|(heading, finder)| Some((start(finder)?, *heading)));
+        let mut found: Vec<_> = found.collect();
+        found.sort_unstable_by_key(|(start, _)| *start);
+        found
+    }
+
+    fn heading(&mut self, heading: Heading, line: &[u8]) {
+        self.below = heading;
+        self.headings.retain(|(other, _)| *other != heading);
+        match heading {
+            Heading::Vendor(vendor) => {
+                if let Some((_, name)) = named(line, 4) {
+                    self.names.vendors.insert(vendor, text(name));
+                }
+            }
+            Heading::Class(_) => self.class(line),
+            Heading::Other => {}
         }
     }
 
-    fn line(&mut self, line: &[u8]) {
-        match line.split_first() {
-            Some((b'\t', entry)) => self.entry(entry),
-            _ => self.heading(line),
+    /// A class's line: wanted, or what is below it is passed over.
+    fn class(&mut self, line: &[u8]) {
+        let class = line.strip_prefix(b"C ").and_then(|line| named(line, 2));
+        let class = class.and_then(|(id, name)| Some((u8::try_from(id).ok()?, name)));
+        let is_wanted = |id: u8| self.wanted.classes.range((id, u8::MIN)..=(id, u8::MAX)).next().is_some();
+        self.below = Heading::Class(class.map(|(id, _)| id).filter(|id| is_wanted(*id)));
+        if let (Heading::Class(Some(id)), Some((_, name))) = (self.below, class) {
+            self.names.classes.entry(id).or_insert_with(|| text(name));
         }
+    }
+
+    /// Entries below the heading at hand; where the next heading begins.
+    fn entries(&mut self, lines: &[u8], from: usize) -> usize {
+        let mut at = from;
+        while self.below != Heading::Other {
+            let rest = lines.get(at..).unwrap_or_default();
+            let Some(first) = rest.first() else { break };
+            let end = memchr(b'\n', rest).unwrap_or(rest.len());
+            if !matches!(first, b'\t' | b'#' | b'\n') {
+                if matches!(self.below, Heading::Class(_)) && rest.starts_with(b"C ") {
+                    self.class(rest.get(..end).unwrap_or_default());
+                    at += end + 1;
+                    continue;
+                }
+                self.below = Heading::Other;
+                break;
+            }
+            // Two tabs begin what others built with the device.
+            if let Some(entry) = rest.get(1..end).filter(|entry| *first == b'\t' && !entry.starts_with(b"\t"))
+            {
+                self.entry(entry);
+            }
+            at += end + 1;
+        }
+        at
     }
 
     /// What was found; a name that is not in the file is not in the answer either.
@@ -100,20 +149,7 @@ impl<'a> Search<'a> {
         self.names
     }
 
-    fn heading(&mut self, line: &[u8]) {
-        self.below = Heading::Other;
-        if let Some((id, name)) = line.strip_prefix(b"C ").and_then(|class| named(class, 2)) {
-            if let Some(class) = u8::try_from(id).ok().filter(|class| self.classes.contains(class)) {
-                self.below = Heading::Class(class);
-                self.names.classes.entry(class).or_insert_with(|| text(name));
-            }
-        } else if let Some((vendor, name)) = named(line, 4).filter(|(id, _)| self.vendors.contains(id)) {
-            self.below = Heading::Vendor(vendor);
-            self.names.vendors.entry(vendor).or_insert_with(|| text(name));
-        }
-    }
-
-    /// A line without its first tab; a second one is of what others built with the device.
+    /// A line without its tab.
     fn entry(&mut self, line: &[u8]) {
         match self.below {
             Heading::Vendor(vendor) => {
@@ -127,14 +163,14 @@ impl<'a> Search<'a> {
                     }
                 }
             }
-            Heading::Class(class) => {
+            Heading::Class(Some(class)) => {
                 let subclass =
                     named(line, 2).and_then(|(id, name)| Some(((class, u8::try_from(id).ok()?), name)));
                 if let Some((id, name)) = subclass.filter(|(id, _)| self.wanted.classes.contains(id)) {
                     self.names.subclasses.entry(id).or_insert_with(|| text(name));
                 }
             }
-            Heading::Other => {}
+            Heading::Class(None) | Heading::Other => {}
         }
     }
 }
@@ -145,25 +181,6 @@ pub fn find(ids: &[u8], wanted: &Wanted) -> Names {
     let mut search = Search::new(wanted);
     search.feed(ids);
     search.names()
-}
-
-/// Calls for the place of each newline. Eight bytes at a time, for the lines are short: a library's search of each costs
-/// three times as much.
-fn newlines(text: &[u8], mut found: impl FnMut(usize)) {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let (words, rest) = text.as_chunks::<8>();
-    for (at, word) in words.iter().enumerate() {
-        let differing = u64::from_le_bytes(*word) ^ (ONES * u64::from(b'\n'));
-        // A high bit where a byte is zero, that is, equal to a newline; exact, unlike the shorter form of it.
-        let mut equal = !(((differing & !HIGH) + !HIGH) | differing | !HIGH);
-        while equal != 0 {
-            found(at * 8 + (equal.trailing_zeros() / 8) as usize);
-            equal &= equal - 1;
-        }
-    }
-    let done = words.len() * 8;
-    rest.iter().enumerate().filter(|(_, byte)| **byte == b'\n').for_each(|(at, _)| found(done + at));
 }
 
 /// A number of so many digits, two blanks, a name.
@@ -278,14 +295,6 @@ C 03  Display controller
     }
 
     proptest! {
-        #[test]
-        fn newlines_are_where_they_are(bytes in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'\x0b'), Just(0x8a_u8), any::<u8>()], 0..60)) {
-            let mut found = Vec::new();
-            newlines(&bytes, |at| found.push(at));
-            let plain: Vec<usize> = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at).collect();
-            prop_assert_eq!(found, plain);
-        }
-
         #[test]
         fn any_bytes_have_names_or_none(ids in any::<Vec<u8>>(), lines in "(?s)([\t\nC #0 1]|0001  |C 00  )*") {
             let wanted = wanted(&[(0, 0), (1, 1), (1, 0x1000)], &[(0, 0), (0, 1)]);
