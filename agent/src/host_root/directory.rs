@@ -7,7 +7,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{Access, Ending, FILE_FLAGS, HostRoot, ReadError, ReadFailure, read_regular};
+use super::{Access, FILE_FLAGS, HostRoot, ReadError, ReadFailure};
 
 /// An open directory below a root; the root reads from it.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl HostRoot {
         match openat2(&directory.descriptor, name, FILE_FLAGS, Mode::empty(), RESOLVE) {
             Ok(file) => {
                 self.note(path, Access::File);
-                read_regular(&file, Ending::of(path)).map_err(failed)
+                self.read_open(&file, path).map_err(failed)
             }
             Err(Errno::NOENT) => {
                 self.note(path, Access::File);

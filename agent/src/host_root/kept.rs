@@ -67,7 +67,7 @@ impl KeptFiles {
 }
 
 fn read_again(file: &OwnedFd, path: &str) -> Result<Vec<u8>, ReadFailure> {
-    read_to_end(Ending::of(path), 0, |content| {
+    read_to_end(Ending::of(path), |content| {
         let offset = u64::try_from(content.len()).map_err(|_| Errno::OVERFLOW)?;
         retry_on_intr(|| pread(file, spare_capacity(content), offset))
     })

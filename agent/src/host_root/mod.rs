@@ -16,7 +16,7 @@ use std::{
 use memchr::memrchr;
 use rustix::{
     buffer::spare_capacity,
-    fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2, readlinkat},
+    fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2, readlinkat},
     io::{Errno, read, retry_on_intr},
 };
 use vmuster_proto::model::{Issue, IssueKind};
@@ -178,7 +178,22 @@ impl HostRoot {
         let failed = |source| ReadError { path: path.to_owned(), source };
         self.note(path, Access::File);
         let file = self.open(path, FILE_FLAGS).map_err(|errno| failed(ReadFailure::Os(errno)))?;
-        read_regular(&file, Ending::of(path)).map_err(failed)
+        self.read_open(&file, path).map_err(failed)
+    }
+
+    /// In /proc and /sys of a running kernel there are files and directories only, and a directory refuses to be read.
+    fn read_open(&self, file: &OwnedFd, path: &str) -> Result<Vec<u8>, ReadFailure> {
+        let is_kernels =
+            self.opening == Opening::Plain && (path.starts_with("/proc/") || path.starts_with("/sys/"));
+        if !is_kernels {
+            return read_regular(file, Ending::of(path));
+        }
+        let content =
+            read_to_end(Ending::of(path), |content| retry_on_intr(|| read(file, spare_capacity(content))));
+        content.map_err(|error| match error {
+            ReadFailure::Os(Errno::ISDIR) => ReadFailure::NotRegular,
+            error => error,
+        })
     }
 
     /// A large text, whole lines at a time, so that a megabyte is never in memory at once. Whether its last line ends.
@@ -222,8 +237,13 @@ impl HostRoot {
     pub fn read_link(&self, path: &str) -> Result<String, ReadError> {
         let failed = |errno| ReadError { path: path.to_owned(), source: ReadFailure::Os(errno) };
         self.note(path, Access::Link);
-        let link = self.open(path, LINK_FLAGS).map_err(failed)?;
-        let target = readlinkat(&link, "", Vec::with_capacity(LINK_BYTES_FIRST)).map_err(failed)?;
+        let buffer = Vec::with_capacity(LINK_BYTES_FIRST);
+        let target = match self.opening {
+            // One call instead of three.
+            Opening::Plain if !self.is_denied(path) => readlinkat(&self.directory, path, buffer),
+            _ => self.open(path, LINK_FLAGS).and_then(|link| readlinkat(&link, "", buffer)),
+        };
+        let target = target.map_err(failed)?;
         Ok(target.to_string_lossy().into_owned())
     }
 
@@ -337,29 +357,26 @@ impl Ending {
     }
 }
 
-fn regular(file: &OwnedFd) -> Result<Stat, ReadFailure> {
+fn regular(file: &OwnedFd) -> Result<(), ReadFailure> {
     let status = fstat(file).map_err(ReadFailure::Os)?;
     match FileType::from_raw_mode(status.st_mode) {
-        FileType::RegularFile => Ok(status),
+        FileType::RegularFile => Ok(()),
         _ => Err(ReadFailure::NotRegular),
     }
 }
 
 /// Reads to the end, whatever size the file claims: pseudo-files say nothing true about theirs.
 fn read_regular(file: &OwnedFd, ending: Ending) -> Result<Vec<u8>, ReadFailure> {
-    let status = regular(file)?;
-    // Of a regular file of a disk its size is true: pci.ids has a megabyte, and growing would copy it several times.
-    let size = usize::try_from(status.st_size).unwrap_or(0).saturating_add(1);
-    read_to_end(ending, size, |content| retry_on_intr(|| read(file, spare_capacity(content))))
+    regular(file)?;
+    read_to_end(ending, |content| retry_on_intr(|| read(file, spare_capacity(content))))
 }
 
 /// `next` appends what it reads to the buffer's spare capacity and tells how much it was.
 fn read_to_end(
     ending: Ending,
-    size: usize,
     mut next: impl FnMut(&mut Vec<u8>) -> Result<usize, Errno>,
 ) -> Result<Vec<u8>, ReadFailure> {
-    let mut content = Vec::with_capacity(size.clamp(FILE_BYTES_FIRST, FILE_BYTES_MAX));
+    let mut content = Vec::with_capacity(FILE_BYTES_FIRST);
     loop {
         if content.len() == content.capacity() {
             content.reserve(content.len());

@@ -103,3 +103,20 @@ fn pieces_are_whole_lines() {
         assert!(read == text.as_bytes() && (torn <= 2 || text.contains(&long)), "{torn}");
     }
 }
+
+#[test]
+fn the_running_kernels_files_and_links_are_read_alike() {
+    let root = HostRoot::live().expect("a root");
+    assert_eq!(content(&root, "/proc/sys"), Err(IssueKind::Malformed), "a directory");
+    assert_eq!(content(&root, "/sys/devices"), Err(IssueKind::Malformed));
+    assert!(content(&root, "/proc/version").is_ok_and(|text| text.starts_with("Linux")));
+    assert!(root.read_link("/proc/self").is_ok_and(|target| target == std::process::id().to_string()));
+    assert!(
+        root.read_link("/proc/version").is_err()
+            && root.read_link("/proc/none").is_err_and(|e| e.is_absent())
+    );
+    assert_eq!(
+        root.denying(&["/proc/self"]).read_link("/proc/self").map_err(|e| e.kind()),
+        Err(IssueKind::Denied)
+    );
+}
