@@ -114,7 +114,12 @@ fn found_names(reading: &mut Reading<'_>, wanted: &Wanted) -> Option<Names> {
     let mut failed: Vec<ReadError> = Vec::new();
     for path in NAME_FILES {
         let mut search = Search::new(wanted);
-        match reading.root.read_in_pieces(path, |lines| search.feed(lines)) {
+        let mut read = reading.root.read_in_pieces(path, |lines| search.feed(lines));
+        if read.is_ok() && !search.is_over() {
+            search = search.again();
+            read = reading.root.read_in_pieces(path, |lines| search.feed(lines));
+        }
+        match read {
             Ok(is_whole) => {
                 let names = search.names();
                 if !is_whole {

@@ -49,6 +49,8 @@ pub struct Search<'a> {
     wanted: &'a Wanted,
     /// Headings that were not found yet, with what their line begins with after the newline before it.
     headings: Vec<(Heading, Finder<'static>)>,
+    /// The file is sorted, so that one search finds all: each heading is behind the one before.
+    in_order: bool,
     below: Heading,
     names: Names,
 }
@@ -63,16 +65,31 @@ impl<'a> Search<'a> {
         let classes = (!wanted.classes.is_empty()).then(|| (Heading::Class(None), "\nC ".to_owned()));
         let headings = vendors.chain(classes);
         let headings = headings.map(|(heading, start)| (heading, Finder::new(start.as_bytes()).into_owned()));
-        Self { wanted, headings: headings.collect(), below: Heading::Other, names: Names::default() }
+        Self {
+            wanted,
+            headings: headings.collect(),
+            in_order: true,
+            below: Heading::Other,
+            names: Names::default(),
+        }
+    }
+
+    /// Whether every heading was found.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.headings.is_empty()
+    }
+
+    /// Once more from the beginning of the file, for headings that were not found: it is not sorted, or lacks one.
+    #[must_use]
+    pub fn again(self) -> Self {
+        Self { in_order: false, below: Heading::Other, ..self }
     }
 
     /// The next lines of the file.
     pub fn feed(&mut self, lines: &[u8]) {
         let mut done = self.entries(lines, 0);
-        for (start, heading) in self.headings_in(lines) {
-            if start < done {
-                continue;
-            }
+        while let Some((start, heading)) = self.next_heading(lines, done) {
             let rest = lines.get(start..).unwrap_or_default();
             let end = start + memchr(b'\n', rest).unwrap_or(rest.len());
             self.heading(heading, lines.get(start..end).unwrap_or_default());
@@ -80,16 +97,19 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Where wanted headings begin in these lines, in their order.
-    fn headings_in(&self, lines: &[u8]) -> Vec<(usize, Heading)> {
+    /// Where the next wanted heading begins, at this place or behind it.
+    fn next_heading(&self, lines: &[u8], from: usize) -> Option<(usize, Heading)> {
         let start = |finder: &Finder<'_>| {
-            let is_first = finder.needle().get(1..).is_some_and(|needle| lines.starts_with(needle));
-            if is_first { Some(0) } else { finder.find(lines).map(|newline| newline + 1) }
+            let Some(newline) = from.checked_sub(1) else {
+                let is_first = finder.needle().get(1..).is_some_and(|needle| lines.starts_with(needle));
+                return if is_first { Some(0) } else { finder.find(lines).map(|at| at + 1) };
+            };
+            finder.find(lines.get(newline..)?).map(|at| newline + at + 1)
         };
-        let found = self.headings.iter().filter_map(|(heading, finder)| Some((start(finder)?, *heading)));
-        let mut found: Vec<_> = found.collect();
-        found.sort_unstable_by_key(|(start, _)| *start);
-        found
+        let count = if self.in_order { 1 } else { self.headings.len() };
+        let headings = self.headings.iter().take(count);
+        let found = headings.filter_map(|(heading, finder)| Some((start(finder)?, *heading)));
+        found.min_by_key(|(start, _)| *start)
     }
 
     fn heading(&mut self, heading: Heading, line: &[u8]) {
@@ -179,6 +199,11 @@ impl<'a> Search<'a> {
 #[must_use]
 pub fn find(ids: &[u8], wanted: &Wanted) -> Names {
     let mut search = Search::new(wanted);
+    search.feed(ids);
+    if search.is_over() {
+        return search.names();
+    }
+    let mut search = search.again();
     search.feed(ids);
     search.names()
 }
@@ -292,6 +317,16 @@ C 03  Display controller
         let names = find(ids, &wanted(&[(0x1000, 1), (0x10de, 2), (0x8086, 3)], &[]));
         assert_eq!(names.vendors.values().collect::<Vec<_>>(), ["Broadcom", "NVIDIA", "Intel"]);
         assert_eq!(names.devices[&(0x10de, 2)], "a device");
+    }
+
+    #[test]
+    fn a_file_that_is_not_sorted_is_searched_twice() {
+        let ids = b"8086  Intel\n\t0002  b\nC 02  Network\n\t00  Ethernet\n1af4  Red Hat\n\t0001  a\n";
+        let wanted =
+            Wanted { devices: [(0x1af4, 1), (0x8086, 2), (0xffff, 3)].into(), classes: [(2, 0)].into() };
+        let names = find(ids, &wanted);
+        assert_eq!(names.devices.values().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!((names.vendors.len(), names.subclasses.len()), (2, 1), "{names:?}");
     }
 
     proptest! {
