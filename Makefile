@@ -2,12 +2,13 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test bench lint docs deny setup
+.PHONY: help demo test bench fuzz lint docs deny setup
 
 help:
 	@echo 'make demo    real agents, a coordinator and `vmuster flags` on this machine and recorded ones'
 	@echo 'make test    all tests'
 	@echo 'make bench   benchmarks, as ratios measured in one run'
+	@echo 'make fuzz    each parser against inputs no kernel prints, an hour; FUZZ_SECONDS=10 for less (nightly Rust)'
 	@echo 'make lint    formatting, clippy, dependency policy'
 
 setup:
@@ -25,6 +26,12 @@ test:
 bench: setup
 	$(CARGO) bench --locked -p vmuster-tests --bench agent
 	$(CARGO) bench --locked -p vmuster-tests --bench cluster
+
+# A target's time; cpuinfo and mountinfo have five times as much.
+FUZZ_SECONDS ?= 120
+
+fuzz:
+	@agent/fuzz/run.sh $(FUZZ_SECONDS)
 
 lint: setup
 	$(CARGO) fmt --all --check

@@ -78,6 +78,10 @@ pub(super) struct Value<'a> {
     pub(super) text: &'a [u8],
 }
 
+/// No kernel prints a quarter of this. Each line is compared with all keys before it: a recorded file of a hundred
+/// thousand keys would take minutes.
+const KEYS_MAX: usize = 256;
+
 /// The first value of each key, whatever its case: loongarch64 writes "Model Name". Few enough for a plain search.
 #[derive(Debug, Default)]
 pub(super) struct Keys<'a>(Vec<(&'a [u8], Value<'a>)>);
@@ -92,7 +96,7 @@ impl<'a> Keys<'a> {
     }
 
     fn add(&mut self, key: &'a [u8], value: Value<'a>) {
-        if self.find(key).is_none() {
+        if self.0.len() < KEYS_MAX && self.find(key).is_none() {
             self.0.push((key, value));
         }
     }
@@ -113,7 +117,8 @@ struct Reader<'a> {
     current: Option<usize>,
     first: Keys<'a>,
     outside: Keys<'a>,
-    flag_lines: Vec<Value<'a>>,
+    /// With the number of the line.
+    flag_lines: Vec<(usize, FlagLine<'a>)>,
     flag_places: HashMap<FlagLine<'a>, usize>,
     /// CPUs follow each other with equal flags: spares hashing a kilobyte for each.
     last_flags: Option<(FlagLine<'a>, usize)>,
@@ -193,8 +198,7 @@ impl<'a> Reader<'a> {
                 let next = self.flag_lines.len();
                 let place = *self.flag_places.entry(line).or_insert(next);
                 if place == next {
-                    let (FlagLine::Words(text) | FlagLine::Isa(text)) = line;
-                    self.flag_lines.push(Value { line: number, text });
+                    self.flag_lines.push((number, line));
                 }
                 place
             }
@@ -212,26 +216,23 @@ impl<'a> Reader<'a> {
 
     fn finish(self) -> Cpuinfo {
         let mut bad_fields = Vec::new();
-        let is_isa = |at| {
-            self.flag_places.iter().any(|(line, place)| *place == at && matches!(line, FlagLine::Isa(_)))
-        };
         let mut flag_lists = Vec::new();
-        for (at, value) in self.flag_lines.iter().enumerate() {
-            let text = String::from_utf8_lossy(value.text);
-            let names = if is_isa(at) {
-                riscv_isa::extensions(&text).unwrap_or_else(|| {
-                    let field = "isa".to_owned();
-                    bad_fields.push(CpuinfoError {
-                        line: value.line,
-                        field,
-                        reason: "neither rv32… nor rv64…",
-                    });
-                    Vec::new()
-                })
-            } else {
-                text.split_ascii_whitespace().map(str::to_owned).collect()
-            };
-            flag_lists.push(names);
+        for (number, line) in self.flag_lines {
+            flag_lists.push(match line {
+                FlagLine::Words(text) => {
+                    String::from_utf8_lossy(text).split_ascii_whitespace().map(str::to_owned).collect()
+                }
+                FlagLine::Isa(text) => {
+                    riscv_isa::extensions(&String::from_utf8_lossy(text)).unwrap_or_else(|| {
+                        bad_fields.push(CpuinfoError {
+                            line: number,
+                            field: "isa".to_owned(),
+                            reason: "neither rv32… nor rv64…",
+                        });
+                        Vec::new()
+                    })
+                }
+            });
         }
         let mut processors = self.processors;
         for processor in &mut processors {

@@ -119,6 +119,13 @@ fn passes_over_what_it_does_not_know() {
     assert_eq!((info.arch, flags(&info, 0).as_str()), (None, "a\u{fffd} b"));
 }
 
+#[test]
+fn keys_without_end_are_not_kept() {
+    let many: String = (0..KEYS_MAX).map(|key| format!("key{key} :\n")).collect();
+    let info = parse(format!("{many}cpu family : 6\nprocessor : 0\n").as_bytes()).expect("cpuinfo");
+    assert_eq!((info.arch, info.processors.len()), (None, 1));
+}
+
 proptest! {
     #[test]
     fn any_bytes_parse_or_are_refused(bytes: Vec<u8>) {

@@ -124,8 +124,10 @@ impl CpuSet {
     pub fn from_mask(text: &str) -> Result<Self, ParseCpuSetError> {
         let mut set = Self::new();
         for (group, digits) in text.trim().rsplit(',').enumerate() {
-            let bits =
-                u32::from_str_radix(digits, 16).map_err(|_| ParseCpuSetError::Malformed(shown(digits)))?;
+            // from_str_radix takes a sign.
+            let is_hex = digits.bytes().all(|b| b.is_ascii_hexdigit());
+            let bits = is_hex.then(|| u32::from_str_radix(digits, 16).ok()).flatten();
+            let bits = bits.ok_or_else(|| ParseCpuSetError::Malformed(shown(digits)))?;
             for bit in (0..32u32).filter(|bit| bits & (1 << bit) != 0) {
                 let cpu = u32::try_from(group).ok().and_then(|g| g.checked_mul(32)?.checked_add(bit));
                 if !cpu.is_some_and(|cpu| set.insert(cpu)) {
@@ -160,16 +162,30 @@ impl CpuSet {
         let (last, stride) = rest.split_once(':').map_or((rest, None), |(last, stride)| (last, Some(stride)));
         let (used, group) = match stride.map(|s| s.split_once('/').unwrap_or(("1", s))) {
             Some((used, group)) => (number(used)?, number(group)?),
-            None => (1, 1),
+            None => (CPU_LIMIT, CPU_LIMIT),
         };
         let (first, last) = (number(first)?, number(last)?);
         if first > last || group == 0 || used == 0 || used > group {
             return Err(ParseCpuSetError::EmptyRange(shown(part)));
         }
-        for cpu in (first..=last).filter(|cpu| (cpu - first) % group < used) {
-            self.insert(cpu);
+        for start in (first..=last).step_by(group as usize) {
+            self.insert_run(start, last.min(start + (used - 1)));
         }
         Ok(())
+    }
+
+    /// Adds the numbers from one to another, both below [`CPU_LIMIT`], word by word: a peer's list may have a million
+    /// ranges.
+    fn insert_run(&mut self, first: u32, last: u32) {
+        let (first_word, last_word) = ((first / 64) as usize, (last / 64) as usize);
+        if self.words.len() <= last_word {
+            self.words.resize(last_word + 1, 0);
+        }
+        for index in first_word..=last_word {
+            let from = if index == first_word { u64::MAX << (first % 64) } else { u64::MAX };
+            let to = if index == last_word { u64::MAX >> (63 - last % 64) } else { u64::MAX };
+            self.words[index] |= from & to;
+        }
     }
 }
 
@@ -283,6 +299,7 @@ mod tests {
     fn reads_masks() {
         assert_eq!(CpuSet::from_mask("00000001,80000003\n").expect("a mask").to_string(), "0-1,31-32");
         assert!(CpuSet::from_mask("xyz").is_err());
+        assert!(CpuSet::from_mask("+f0").is_err(), "found by fuzzing");
         assert!(CpuSet::from_mask("").is_err());
         assert!(CpuSet::from_mask(&format!("1{}", ",0".repeat(3000))).is_err());
     }
@@ -298,6 +315,16 @@ mod tests {
             prop_assert_eq!(set(&a).len() as usize, a.len());
             prop_assert_eq!(set(&a) == set(&b), a == b);
             prop_assert_eq!(set(&a).to_string().parse::<CpuSet>().expect("own text"), set(&a));
+        }
+
+        #[test]
+        fn a_range_has_what_its_stride_leaves(first in 0..400u32, more in 0..400u32, used in 1..150u32, group in 1..300u32) {
+            let (last, used) = (first + more, used.min(group));
+            let set: CpuSet = format!("{first}-{last}:{used}/{group}").parse().expect("a list");
+            let plain: Vec<u32> = (first..=last).filter(|cpu| (cpu - first) % group < used).collect();
+            prop_assert_eq!(set.iter().collect::<Vec<_>>(), plain);
+            let set: CpuSet = format!("{first}-{last}").parse().expect("a list");
+            prop_assert_eq!(set, (first..=last).collect::<CpuSet>());
         }
 
         #[test]
