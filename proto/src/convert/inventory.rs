@@ -2,7 +2,9 @@
 
 use super::{DecodeError, LIST_MAX, cpus, list, optional_text, text, time, time_to_pb};
 use crate::{
-    model::{Bytes, Cpu, Disk, HugepagePool, Inventory, Memory, Nic, Numa, NumaNode, PciDevice, System},
+    model::{
+        Bytes, CPU_LIMIT, Cpu, Disk, HugepagePool, Inventory, Memory, Nic, Numa, NumaNode, PciDevice, System,
+    },
     pb,
 };
 
@@ -46,6 +48,7 @@ impl TryFrom<pb::Inventory> for Inventory {
     type Error = DecodeError;
 
     fn try_from(inventory: pb::Inventory) -> Result<Self, DecodeError> {
+        refuse_vast_cpu_sets(&inventory)?;
         Ok(Self {
             collected_at: time("collected_at", inventory.collected_at)?,
             fingerprint: text("fingerprint", inventory.fingerprint)?,
@@ -77,6 +80,35 @@ impl TryFrom<pb::Inventory> for Inventory {
             nics: inventory.nics.map(|all| list("nics", all.nics, Nic::try_from)).transpose()?,
         })
     }
+}
+
+/// Memory for all sets of CPUs of one inventory. 8,192 CPUs with three caches for each take 24 MiB; without a limit seven
+/// bytes of a message, "0-65535", take eight thousand of memory.
+const CPU_SETS_MAX_BYTES: u64 = 64 << 20;
+
+fn refuse_vast_cpu_sets(inventory: &pb::Inventory) -> Result<(), DecodeError> {
+    let cpu = inventory.cpu.iter();
+    let lists = cpu.flat_map(|cpu| {
+        let shared = cpu.caches.iter().flat_map(|cache| &cache.shared_by);
+        let types = cpu.core_types.iter().map(|cores| &cores.cpus);
+        let rates = cpu.frequencies.iter().map(|rates| &rates.cpus);
+        shared.chain(types).chain(rates).chain(cpu.host_flags_not_on_all.values())
+    });
+    let nodes =
+        inventory.numa.iter().flat_map(|numa| numa.nodes.iter().filter_map(|node| node.cpus.as_ref()));
+    let bytes: u64 = lists.chain(nodes).map(|list| set_bytes(list)).sum();
+    if bytes > CPU_SETS_MAX_BYTES {
+        let problem = format!("sets of CPUs would take {bytes} bytes, limit {CPU_SETS_MAX_BYTES}");
+        return Err(DecodeError::new("cpu", problem));
+    }
+    Ok(())
+}
+
+/// What a list takes as a set: a bit for each number up to its largest.
+fn set_bytes(list: &str) -> u64 {
+    let numbers = list.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse::<u64>().ok());
+    let largest = numbers.max().unwrap_or(0).min(u64::from(CPU_LIMIT));
+    largest / 8 + 24
 }
 
 impl From<&System> for pb::System {

@@ -102,6 +102,18 @@ fn a_refusal_names_the_field() {
 }
 
 #[test]
+fn a_small_message_does_not_take_much_memory() {
+    let vast = |count: usize, list: &str| {
+        let cache = pb::CpuCache { shared_by: vec![list.to_owned(); count], ..Default::default() };
+        let cpu = pb::Cpu { caches: vec![cache], ..Default::default() };
+        Inventory::try_from(pb::Inventory { cpu: Some(cpu), ..Default::default() }).map(drop)
+    };
+    assert_eq!(vast(60_000, "0-65535").expect_err("refused").field, "cpu");
+    assert_eq!(vast(60_000, "65535,0").expect_err("refused").field, "cpu");
+    assert_eq!(vast(24_576, "8190-8191"), Ok(()), "the largest host Linux can be built for");
+}
+
+#[test]
 fn what_only_a_newer_peer_knows_is_kept_readable() {
     let wire =
         pb::Issue { section: "cpu".to_owned(), source: "x".to_owned(), kind: 4711, detail: String::new() };
