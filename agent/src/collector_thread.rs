@@ -24,7 +24,7 @@ use crate::{
 const QUEUE_MAX: usize = 256;
 
 /// How often an asker looks for a step that takes too long: the next step may have less time than the one that runs.
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// No answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -186,7 +186,12 @@ impl CollectorThread {
         let (sender, mut receiver) = oneshot::channel();
         {
             let mut state = shared.state();
+            // A reader that hangs does not look for those who gave up.
+            state.waiting.forget_closed();
+            state.running.forget_closed();
             if state.waiting.len() + state.running.len() >= QUEUE_MAX {
+                drop(state);
+                supersede_if_due(shared);
                 return Err(CollectError::Busy);
             }
             question(&mut state.waiting, sender);
@@ -200,7 +205,7 @@ impl CollectorThread {
                 Err(_) if tokio::time::Instant::now() >= end => {
                     return Err(CollectError::TimedOut(self.deadline));
                 }
-                Err(_) => supersede_if_due(shared)?,
+                Err(_) => supersede_if_due(shared),
             }
         }
     }
@@ -209,13 +214,15 @@ impl CollectorThread {
 fn look_again(shared: &Shared) -> tokio::time::Instant {
     let next = tokio::time::Instant::now() + LOOK_INTERVAL;
     let due = shared.state().progress.due();
-    due.map_or(next, |due| next.min(tokio::time::Instant::from_std(due)))
+    // A step that is due already and could not be given up, for too many hang, is looked at again later.
+    let due = due.filter(|due| *due > Instant::now()).map(tokio::time::Instant::from_std);
+    due.map_or(next, |due| next.min(due))
 }
 
 /// Has another thread take over if the one that reads hangs.
-fn supersede_if_due(shared: &Arc<Shared>) -> Result<(), CollectError> {
+fn supersede_if_due(shared: &Arc<Shared>) {
     let mut state = shared.state();
-    let Some(step) = state.progress.supersede_if_due(Instant::now()) else { return Ok(()) };
+    let Some(step) = state.progress.supersede_if_due(Instant::now()) else { return };
     // Nobody waits twice: their collection begins anew without the step that hangs.
     let mut running = std::mem::take(&mut state.running);
     running.append(std::mem::take(&mut state.waiting));
@@ -224,10 +231,11 @@ fn supersede_if_due(shared: &Arc<Shared>) -> Result<(), CollectError> {
     drop(state);
     shared.counters.superseded.fetch_add(1, Ordering::Relaxed);
     tracing::warn!(%step, stuck, "a read does not return; it is left out until it does");
-    spawn_reader(shared, reader).map_err(|error| {
-        tracing::error!(%error, "cannot start a thread");
-        CollectError::Ended
-    })
+    if let Err(error) = spawn_reader(shared, reader) {
+        // As with a panic: an agent without a reader looks alive and answers nothing; one that ends is started again.
+        tracing::error!(%error, "cannot start a thread that reads on");
+        std::process::abort();
+    }
 }
 
 fn spawn_reader(shared: &Arc<Shared>, reader: u64) -> std::io::Result<()> {

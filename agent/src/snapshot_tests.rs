@@ -375,3 +375,15 @@ fn what_went_while_it_was_read_is_read_once_more() {
         assert_eq!((section, readings, sections.issues.len()), (Some(expected), expected, 2 - expected));
     }
 }
+
+#[test]
+fn a_node_without_online_cpus_is_not_one_without_cpus() {
+    let node = "/sys/devices/system/node/node1";
+    let tree = RecordedTree::whole_host().file(&format!("{node}/cpulist"), "\n");
+    let cpuless = |tree: &RecordedTree| {
+        snapshot(tree).inventory.numa.expect("nodes").nodes.get(1).and_then(|node| node.cpuless)
+    };
+    assert_eq!(cpuless(&tree), Some(true));
+    let tree = tree.link(&format!("{node}/cpu2"), "../../cpu/cpu2");
+    assert_eq!(cpuless(&tree), Some(false), "CPU 2 is plugged in and offline");
+}

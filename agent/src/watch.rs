@@ -21,6 +21,9 @@ pub const MOUNT_DEADLINE: Duration = Duration::from_millis(250);
 /// mounts.
 const MOUNT_DEADLINE_MIN: Duration = Duration::from_millis(15);
 
+/// As with mounts: sections that hang within one answer must leave time for the rest of it.
+const SECTION_DEADLINE_MIN: Duration = Duration::from_millis(250);
+
 /// Threads that may hang at once; each costs some 30 KB until its read returns.
 const STUCK_MAX: usize = 16;
 
@@ -117,8 +120,9 @@ pub struct Progress {
     current: Option<(Step, Instant)>,
     /// By the reader that hangs in it.
     stuck: BTreeMap<u64, (Step, Instant)>,
-    /// Readers that hung in mounts since the last whole answer.
+    /// Readers that hung since the last whole answer, in mounts and in sections.
     hung_mounts: u32,
+    hung_sections: u32,
 }
 
 impl Progress {
@@ -174,20 +178,19 @@ impl Progress {
     /// A whole answer was given.
     pub fn answered(&mut self) {
         self.hung_mounts = 0;
+        self.hung_sections = 0;
     }
 
     /// When the running step will have taken too long.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
         let (step, since) = self.current.as_ref()?;
-        let deadline = match step {
-            Step::Section(_) => self.deadlines.section,
-            Step::Mount(_) => {
-                let halved = self.deadlines.mount.checked_div(1 << self.hung_mounts.min(16));
-                halved.unwrap_or_default().max(MOUNT_DEADLINE_MIN.min(self.deadlines.mount))
-            }
+        let (deadline, hung, least) = match step {
+            Step::Section(_) => (self.deadlines.section, self.hung_sections, SECTION_DEADLINE_MIN),
+            Step::Mount(_) => (self.deadlines.mount, self.hung_mounts, MOUNT_DEADLINE_MIN),
         };
-        since.checked_add(deadline)
+        let halved = deadline.checked_div(1 << hung.min(16)).unwrap_or_default();
+        since.checked_add(halved.max(least.min(deadline)))
     }
 
     /// Gives up the reader if its step takes too long: the step it hangs in; from then on [`Self::reader`] is another,
@@ -197,7 +200,10 @@ impl Progress {
             return None;
         }
         let (step, since) = self.current.take()?;
-        self.hung_mounts += u32::from(matches!(step, Step::Mount(_)));
+        match step {
+            Step::Section(_) => self.hung_sections += 1,
+            Step::Mount(_) => self.hung_mounts += 1,
+        }
         self.stuck.insert(self.reader, (step.clone(), since));
         self.reader += 1;
         Some(step)

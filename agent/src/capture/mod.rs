@@ -12,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::io::Errno;
 use serde::Serialize;
 use vmuster_proto::model::{Filesystem, Inventory, Snapshot};
 
@@ -19,7 +20,7 @@ use self::replica::Replica;
 pub use self::{redact::Redactor, replica::WriteError};
 use crate::{
     collect::cpuid,
-    host_root::{Access, HostRoot},
+    host_root::{Access, HostRoot, ReadFailure},
     parse::statvfs_json::{self, FsStats},
     recorded::{CAPTURED_BY, HOST_JSON},
 };
@@ -111,6 +112,8 @@ pub fn write(captured: &Captured<'_>, directory: &Path) -> Result<(), CaptureErr
                 Err(error) if error.kind() == vmuster_proto::model::IssueKind::Denied => {
                     denied.push(path.clone());
                 }
+                // Refused while there is nothing to tell, as the speed of an interface without a link.
+                Err(error) if error.source == ReadFailure::Os(Errno::INVAL) => replica.file(path, b"")?,
                 Err(_) => {}
             },
             Access::Directory => {
@@ -195,7 +198,21 @@ impl Captured<'_> {
             };
             Some((it.mount_point.clone(), stats))
         };
-        filesystems.iter().filter_map(answer).collect()
+        let mut answers: BTreeMap<_, _> = filesystems.iter().filter_map(answer).collect();
+        // One that has no blocks is in no list, and has no issue either.
+        let asked = self.accesses.iter().filter(|(_, access)| *access == Access::Statvfs);
+        for (path, _) in asked.filter(|(path, _)| filesystems.iter().all(|it| it.mount_point != *path)) {
+            let none = FsStats {
+                block_size_bytes: 1,
+                blocks: 0,
+                blocks_free: 0,
+                blocks_available: 0,
+                inodes: 0,
+                inodes_free: 0,
+            };
+            answers.insert(path.clone(), none);
+        }
+        answers
     }
 }
 

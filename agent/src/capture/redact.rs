@@ -27,6 +27,19 @@ const SECRET_FILES: [&str; 18] = [
     "/dm/uuid",
 ];
 
+/// Files in which the host's name and those of servers stand within other texts. In others it may be a word by chance:
+/// "debian" is also a distribution.
+const WITH_NAMES: [&str; 3] = ["/mountinfo", "/mounts", "statvfs.json"];
+
+/// Lines of cpuinfo (Raspberry Pi) and sysinfo (s390x) that are the machine's own.
+const SECRET_KEYS: [&str; 5] = ["Serial", "Sequence Code", "LPAR Name", "VM00 Name", "VM00 Extended Name"];
+
+/// What comes before an s390x machine's serial number in cpuinfo.
+const IDENTIFICATION: &str = "identification = ";
+
+/// What says of which sort a disk's world-wide name is.
+const WWN_KINDS: [&str; 5] = ["naa.", "eui.", "nvme.", "t10.", "uuid."];
+
 /// Shortest host name that is replaced wherever it stands: "a" would be found in every file.
 const NAME_MIN_BYTES: usize = 4;
 
@@ -53,20 +66,16 @@ impl Redactor {
         if SECRET_FILES.iter().any(|end| path.ends_with(end)) {
             return self.disguised(bytes);
         }
-        match std::str::from_utf8(bytes) {
-            Ok(text) => self.text(text).into_bytes(),
-            Err(_) => bytes.to_vec(),
-        }
-    }
-
-    /// A text without UUIDs, the host's name and names of servers.
-    #[must_use]
-    pub fn text(&self, text: &str) -> String {
-        let text = self.without_uuids(text);
-        if self.hostname.len() < NAME_MIN_BYTES {
-            return text;
-        }
-        text.replace(&self.hostname, &self.name(&self.hostname))
+        // What is no text is a text with odd bytes in it, a mount point of another character set.
+        let text = self.without_uuids(&String::from_utf8_lossy(bytes));
+        let text = match path {
+            "/proc/cpuinfo" | "/proc/sysinfo" => self.without_values(&text),
+            path if WITH_NAMES.iter().any(|end| path.ends_with(end)) => {
+                self.without_hostname(&self.without_servers(&text))
+            }
+            _ => text,
+        };
+        text.into_bytes()
     }
 
     /// Another name in place of a name.
@@ -80,8 +89,8 @@ impl Redactor {
         if secret.iter().all(|byte| !byte.is_ascii_alphanumeric() || *byte == b'0') {
             return secret.to_vec();
         }
-        // "naa.", "eui." and "nvme." say of what sort the rest is.
-        let kept = secret.iter().position(|byte| *byte == b'.').filter(|at| *at <= 4).unwrap_or(0);
+        let kept =
+            WWN_KINDS.iter().find(|kind| secret.starts_with(kind.as_bytes())).map_or(0, |kind| kind.len());
         let trimmed = secret.trim_ascii();
         let disguise = |(at, byte): (usize, &u8)| {
             let number = self.key.hash_one((trimmed, at));
@@ -95,6 +104,45 @@ impl Redactor {
             }
         };
         secret.iter().enumerate().map(disguise).collect()
+    }
+
+    fn without_hostname(&self, text: &str) -> String {
+        if self.hostname.len() < NAME_MIN_BYTES {
+            return text.to_owned();
+        }
+        text.replace(&self.hostname, &self.name(&self.hostname))
+    }
+
+    /// Lines "key : value" whose value is a serial number or a name.
+    fn without_values(&self, text: &str) -> String {
+        let line = |line: &str| match line.split_once(':') {
+            Some((key, value)) if SECRET_KEYS.contains(&key.trim()) => format!("{key}:{}", self.name(value)),
+            // s390x: "processor 0: version = FF,  identification = 0829D8,  machine = 2964"
+            _ => match line.split_once(IDENTIFICATION) {
+                Some((before, after)) => {
+                    let (number, rest) = after.split_at(after.find(',').unwrap_or(after.len()));
+                    format!("{before}{IDENTIFICATION}{}{rest}", self.name(number))
+                }
+                None => line.to_owned(),
+            },
+        };
+        text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Sources of network mounts: "server:/export", "//server/share".
+    fn without_servers(&self, text: &str) -> String {
+        let word = |word: &str| {
+            if let Some((server, share)) = word.strip_prefix("//").and_then(|rest| rest.split_once('/')) {
+                return format!("//{}/{share}", self.name(server));
+            }
+            match word.split_once(":/") {
+                Some((server, export)) if !server.is_empty() && !server.contains('/') => {
+                    format!("{}:/{export}", self.name(server))
+                }
+                _ => word.to_owned(),
+            }
+        };
+        text.split(' ').map(word).collect::<Vec<_>>().join(" ")
     }
 
     fn without_uuids(&self, text: &str) -> String {
@@ -157,12 +205,36 @@ mod tests {
     fn what_is_equal_stays_equal() {
         let redactor = Redactor::new("kvm-01");
         let text = format!("/dev/disk/by-uuid/{UUID} and {UUID} on kvm-01:/export");
-        let once = redactor.text(&text);
+        let once = content(&redactor, "/proc/1/mountinfo", &text);
         assert!(!once.contains(UUID) && !once.contains("kvm-01"), "{once}");
         let (_, first, rest) = first_uuid(&once).expect("a UUID");
         assert_eq!(first_uuid(rest).map(|(_, second, _)| second), Some(first));
-        assert_eq!(redactor.text(&text), once);
-        assert_ne!(Redactor::new("kvm-01").text(&text), once, "each capture has its own key");
+        assert_eq!(content(&redactor, "/proc/1/mountinfo", &text), once);
+        let other = content(&Redactor::new("kvm-01"), "/proc/1/mountinfo", &text);
+        assert_ne!(other, once, "each capture has its own key");
+    }
+
+    #[test]
+    fn names_and_numbers_within_other_texts() {
+        let redactor = Redactor::new("debian");
+        assert_eq!(content(&redactor, "/etc/os-release", "ID=debian\n"), "ID=debian\n", "a distribution");
+        let mounts = "27 1 0:44 / /srv rw - nfs4 nas01.example:/vm rw\n28 1 0:45 / /w rw - cifs //nas01.example/w rw\n";
+        let mounts = content(&redactor, "/proc/self/mountinfo", mounts);
+        assert!(
+            !mounts.contains("nas01") && mounts.contains(":/vm rw") && mounts.contains("/w rw"),
+            "{mounts}"
+        );
+        let cpu = "processor 0: version = FF,  identification = 0829D8,  machine = 2964\nSerial\t\t: 10000000abcdef12\n";
+        let cpu = content(&redactor, "/proc/cpuinfo", cpu);
+        assert!(
+            !cpu.contains("0829D8") && !cpu.contains("abcdef12") && cpu.contains(",  machine = 2964"),
+            "{cpu}"
+        );
+        let machine = content(&redactor, "/proc/sysinfo", "Manufacturer: IBM\nLPAR Name:  PRODLP7\n");
+        assert!(machine.starts_with("Manufacturer: IBM\n") && !machine.contains("PRODLP7"), "{machine}");
+        let odd = redactor.content("/proc/self/mountinfo", b"/m\xe4 debian /x\n");
+        assert!(!String::from_utf8_lossy(&odd).contains("debian"));
+        assert!(!redactor.name("hv01.dc.example").starts_with("hv01"));
     }
 
     #[test]
@@ -175,7 +247,7 @@ mod tests {
             "ab ab ab",
             "------------------------------------",
         ] {
-            assert_eq!(redactor.text(text), text);
+            assert_eq!(content(&redactor, "/proc/mounts", text), text);
         }
     }
 }

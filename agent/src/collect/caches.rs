@@ -2,7 +2,7 @@
 //!
 //! Each cache is read once, by the first CPU that shares it: a quarter of the files on a large host.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use vmuster_proto::model::{Bytes, CpuCache, CpuSet, Issue, IssueKind};
 
@@ -20,8 +20,6 @@ type Sort = (Option<u32>, Option<String>, Option<Bytes>);
 struct Reader {
     /// By index: CPUs whose cache of that index was read.
     covered: Vec<CpuSet>,
-    /// How many caches the core of a CPU has.
-    counts: HashMap<u32, usize>,
     found: BTreeMap<Sort, Vec<CpuSet>>,
 }
 
@@ -44,14 +42,12 @@ pub(super) fn read(reading: &mut Reading<'_>, cores: &[Core], online: &CpuSet) -
 impl Reader {
     fn read_core(&mut self, reading: &mut Reading<'_>, core: &Core, online: &CpuSet) {
         let cpu = core.first;
-        let known = self.counts.get(&cpu).copied();
-        for index in 0..known.unwrap_or(INDEX_MAX) {
+        for index in 0..INDEX_MAX {
             if self.covered.get(index).is_some_and(|covered| covered.contains(cpu)) {
                 continue;
             }
             let directory = format!("{}/index{index}", directory(cpu));
             if !reading.enter(&directory) {
-                self.counts.insert(cpu, index);
                 return;
             }
             let Some((sort, cpus)) = cache(reading, &directory, cpu) else { continue };
@@ -62,7 +58,11 @@ impl Reader {
             if let Some(covered) = self.covered.get_mut(index) {
                 covered.extend(&cpus);
             }
-            self.found.entry(sort).or_default().push(cpus);
+            // Cores of another kind may have the same cache under another index.
+            let shared_by = self.found.entry(sort).or_default();
+            if !shared_by.contains(&cpus) {
+                shared_by.push(cpus);
+            }
         }
     }
 }
@@ -174,6 +174,19 @@ mod tests {
         let (caches, issues) = shown(&tree, &[(0, "0-1"), (2, "2-3")]);
         assert_eq!(caches, ["L1 data 32 2-3", "L1 data 48 0-1", "L3 unified 4096 0-1"], "CPU 7 is offline");
         assert_eq!(issues, []);
+    }
+
+    #[test]
+    fn a_cache_under_two_indexes_is_one() {
+        let mut tree = cache_files(RecordedTree::new(), 0, 0, ("3", "Unified", "4096K", "0-1"));
+        tree = cache_files(tree, 1, 0, ("1", "Data", "32K", "1"));
+        tree = cache_files(tree, 1, 1, ("3", "Unified", "4096K", "0-1"));
+        let (caches, issues) = shown(&tree, &[(0, "0"), (1, "1")]);
+        assert_eq!(
+            (caches.last().map(String::as_str), issues),
+            (Some("L3 unified 4096 0-1"), vec![]),
+            "{caches:?}"
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use vmuster_proto::model::{CoreType, Cpu, CpuCache, CpuFrequency, CpuSet, Issue, IssueKind, Numa};
+use vmuster_proto::model::{CoreType, Cpu, CpuCache, CpuSet, Issue, IssueKind, Numa};
 
 use super::{
     Origin, caches, core_types, cpu_sets,
@@ -38,7 +38,6 @@ struct Layout {
     topology: Topology,
     caches: Vec<CpuCache>,
     core_types: Vec<CoreType>,
-    frequencies: Vec<CpuFrequency>,
 }
 
 /// The layout as it was read last, for as long as nothing says that it changed.
@@ -73,7 +72,9 @@ fn read(root: &HostRoot, cpuid: Option<&CpuidFacts>, origin: Origin, kept: &mut 
     let identity = identity(info.as_ref(), cpuid);
     let vulnerabilities = vulnerabilities::read(&mut reading);
     let layout = sets.online.as_ref().map(|online| layout(&mut reading, online, origin, kept));
-    let Layout { topology, caches, core_types, frequencies } = layout.unwrap_or_default();
+    let Layout { topology, caches, core_types } = layout.unwrap_or_default();
+    // The highest rate follows a switch (turbo, boost) that nothing announces.
+    let frequencies = core_types::frequencies(&mut reading, &topology.cores);
     let vanished = reading.any_vanished();
     let mut issues = reading.finish();
     // Without /sys, which has its issue, cpuinfo lists the online CPUs.
@@ -133,8 +134,7 @@ fn layout(reading: &mut Reading<'_>, online: &CpuSet, origin: Origin, kept: &mut
     let topology = topology::read(reading, online);
     let caches = caches::read(reading, &topology.cores, online);
     let core_types = core_types::read(reading, &topology.cores, online);
-    let frequencies = core_types::frequencies(reading, &topology.cores);
-    let layout = Layout { topology, caches, core_types, frequencies };
+    let layout = Layout { topology, caches, core_types };
     // What has issues is read again, for they would not be told the next time.
     kept.layout = key.filter(|_| reading.issue_count() == issues).map(|key| (key, layout.clone()));
     layout

@@ -64,7 +64,7 @@ fn node(reading: &mut Reading<'_>, id: u32, online: Option<&CpuSet>, columns: &C
         memory_total_bytes,
         hugepages: hugepage_pools(reading, id, &directory),
         distances: distances(reading, id, columns),
-        cpuless: listed.as_ref().map(CpuSet::is_empty),
+        cpuless: listed.as_ref().map(|listed| listed.is_empty() && !has_cpus(reading, &directory)),
         memoryless: memory_total_bytes.map(|bytes| bytes.0 == 0),
         memory_tier: None,
     }
@@ -130,6 +130,12 @@ fn tell_shared_cpus(reading: &mut Reading<'_>, nodes: &[NumaNode]) {
         let detail = format!("CPUs {shared} are in more than one node");
         reading.issue(Issue::new("numa", DIRECTORY, IssueKind::Malformed, detail));
     }
+}
+
+/// Whether a CPU is plugged in, online or not: kernels list the online ones only, and link the others too.
+fn has_cpus(reading: &Reading<'_>, directory: &str) -> bool {
+    let is_cpu = |name: &String| name.strip_prefix("cpu").is_some_and(|id| id.parse::<u32>().is_ok());
+    reading.root.read_dir(directory).is_ok_and(|names| names.iter().any(is_cpu))
 }
 
 /// Which nodes have memory of which speed; kernels before 6.1 do not tell, and that is no issue.

@@ -39,20 +39,22 @@ pub(crate) fn collect(
 ) -> (Option<Vec<PciDevice>>, Vec<Issue>) {
     if let (Some(now), Some((then, devices))) = (announcement, &kept.devices)
         && now == then
+        && let Some(devices) = refreshed(root, devices)
     {
-        return (Some(devices.clone()), Vec::new());
+        return (Some(devices), Vec::new());
     }
     let (mut devices, mut issues) = read(root);
     if let Some(devices) = &mut devices {
         let wanted = wanted(devices);
-        if kept.names.as_ref().is_none_or(|(then, _)| *then != wanted) {
-            let (found, more) = names(root, &wanted);
-            // Names that were not found are looked for again, for the file may be installed meanwhile.
-            kept.names = more.is_empty().then_some((wanted, found));
-            issues.extend(more);
-        }
-        if let Some((_, names)) = &kept.names {
-            name(devices, names);
+        match &kept.names {
+            Some((then, names)) if *then == wanted => name(devices, names),
+            _ => {
+                let (found, more) = names(root, &wanted);
+                name(devices, &found);
+                // Names that were not found are looked for again, for the file may be installed meanwhile.
+                kept.names = more.is_empty().then_some((wanted, found));
+                issues.extend(more);
+            }
         }
     }
     // What has issues is read again, for they would not be told the next time.
@@ -78,6 +80,26 @@ pub(crate) fn read(root: &HostRoot) -> (Option<Vec<PciDevice>>, Vec<Issue>) {
     };
     let devices = addresses.iter().filter_map(|address| device(&mut reading, address)).collect();
     (Some(devices), reading.finish())
+}
+
+/// The same functions with what may change without an announcement: drivers on kernels before 4.14, and the number of
+/// virtual functions for a second after the last of them went. None: they have to be read again.
+fn refreshed(root: &HostRoot, devices: &[PciDevice]) -> Option<Vec<PciDevice>> {
+    let refresh = |device: &PciDevice| {
+        let file = |name: &str| format!("{DIRECTORY}/{}/{name}", device.address);
+        let driver = match root.read_link(&file("driver")) {
+            Ok(target) => target.rsplit('/').next().map(str::to_owned),
+            Err(error) if error.is_absent() => None,
+            Err(_) => return None,
+        };
+        let is_same = driver == device.driver
+            && (device.sriov_vfs.is_none()
+                || root.read(&file("sriov_numvfs")).is_ok_and(|bytes| {
+                    String::from_utf8_lossy(&bytes).trim().parse().ok() == device.sriov_vfs
+                }));
+        is_same.then(|| device.clone())
+    };
+    devices.iter().map(refresh).collect()
 }
 
 /// What to look up in pci.ids.

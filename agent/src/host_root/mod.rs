@@ -30,6 +30,9 @@ pub use self::{
 /// Largest file. The cpuinfo of 8,192 CPUs, the most Linux can be built for, has about 15 MB.
 const FILE_BYTES_MAX: usize = 32 << 20;
 
+/// The smallest page there is.
+const PAGE_BYTES: usize = 4096;
+
 /// First buffer. A sysfs attribute has at most one page, and one byte more shows that it ended.
 const FILE_BYTES_FIRST: usize = 4097;
 
@@ -382,7 +385,9 @@ fn read_to_end(
             content.reserve(content.len());
         }
         let count = next(&mut content).map_err(ReadFailure::Os)?;
-        if count == 0 || (ending == Ending::Short && content.len() < content.capacity()) {
+        // Lists of CPUs longer than a page come a page at a time.
+        let is_short = content.len() < content.capacity() && !content.len().is_multiple_of(PAGE_BYTES);
+        if count == 0 || (ending == Ending::Short && is_short) {
             return Ok(content);
         }
         if content.len() > FILE_BYTES_MAX {
