@@ -177,6 +177,19 @@ async fn too_many_at_once_are_turned_away() {
 }
 
 #[tokio::test]
+async fn those_who_gave_up_leave_their_place() {
+    let (thread, release, _tree) = start(NEVER, StepDeadlines { section: NEVER, mount: NEVER });
+    for _ in 0..QUEUE_MAX {
+        // Asked, and dropped at once, as when a client hangs up.
+        begin(&mut Box::pin(thread.usage())).await;
+    }
+    let mut late = Box::pin(thread.usage());
+    begin(&mut late).await;
+    drop(release);
+    assert!(timeout(PATIENCE, late).await.expect("in time").is_ok(), "the queue is not full of them");
+}
+
+#[tokio::test]
 async fn who_gives_up_takes_nothing_from_others() {
     let (thread, release, _tree) = start(NEVER, StepDeadlines { section: NEVER, mount: NEVER });
     let (mut first, mut second, mut third) =

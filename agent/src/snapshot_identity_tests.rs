@@ -1,6 +1,7 @@
 //! What a host is called, and what tells one state of it from another.
 
 use super::*;
+use crate::watch::Barred;
 
 #[derive(Debug)]
 struct StoppedClock;
@@ -119,4 +120,27 @@ fn the_layout_of_cpus_is_read_once_per_change() {
     // What had an issue is read again: the issue would not be told the next time.
     let _tree = tree.file("/sys/devices/system/cpu/cpu0/topology/core_id", "x\n").file(number, "9\n");
     assert!(collect().1 > 0 && collect().1 > 0);
+}
+
+/// A reader that was given up while it read the PCI functions.
+struct GivenUp(std::cell::Cell<bool>);
+
+impl Watch for GivenUp {
+    fn enter(&self, step: Step) -> Result<(), Barred> {
+        self.0.set(self.0.get() || step == Step::Section("pci"));
+        if self.0.get() { Err(Barred::Superseded) } else { Ok(()) }
+    }
+}
+
+#[test]
+fn what_a_late_reader_brings_does_not_count_as_the_last() {
+    let tree = RecordedTree::whole_host();
+    let host =
+        Arc::new(Host::new(HostSource::recorded(tree.path()).expect("a root"), None, Arc::new(SystemClock)));
+    let fingerprint =
+        Collector::new(Arc::clone(&host)).collect_inventory(&Unwatched).inventory.fingerprint.clone();
+    let late = Collector::new(Arc::clone(&host)).collect_inventory(&GivenUp(false.into()));
+    assert_ne!(late.inventory.fingerprint, fingerprint, "it lacks sections");
+    let standing = Collector::new(host).collect_usage(&Unwatched).standing;
+    assert_eq!(standing, InventoryStanding::Holds(fingerprint));
 }
