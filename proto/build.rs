@@ -4,8 +4,14 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 3] =
-    ["vmuster/v1/host.proto", "vmuster/v1/agent_service.proto", "vmuster/v1/cluster_service.proto"];
+const FILES: [&str; 6] = [
+    "vmuster/v1/features.proto",
+    "vmuster/v1/hypervisor.proto",
+    "vmuster/v1/host.proto",
+    "vmuster/v1/agent_service.proto",
+    "vmuster/v1/cluster_service.proto",
+    "vmuster/v1/reader.proto",
+];
 
 #[expect(clippy::disallowed_methods, reason = "a build script writes to OUT_DIR")]
 fn main() -> Result<(), Box<dyn Error>> {

@@ -1,7 +1,7 @@
 //! Processors.
 
 use super::{
-    DecodeError, LIST_MAX, cpu_set, cpus, features, list, optional_text, owned_names, text, text_map,
+    DecodeError, LIST_MAX, cpu_set, cpus, features, list, names, optional_text, section, text, text_map,
 };
 use crate::{
     model::{Bytes, CoreType, Cpu, CpuCache, CpuFrequency, CpuSet, CpuTopology},
@@ -11,7 +11,6 @@ use crate::{
 impl From<&Cpu> for pb::Cpu {
     fn from(cpu: &Cpu) -> Self {
         let text = |set: &Option<CpuSet>| set.as_ref().map(ToString::to_string);
-        let names = |set: &crate::model::FeatureSet| pb::FeatureNames { names: owned_names(set) };
         Self {
             vendor: cpu.vendor.clone(),
             model_name: cpu.model_name.clone(),
@@ -56,6 +55,7 @@ impl From<&Cpu> for pb::Cpu {
             core_types: cpu.core_types.iter().map(Into::into).collect(),
             frequencies: cpu.frequencies.iter().map(Into::into).collect(),
             vulnerabilities: cpu.vulnerabilities.clone().into_iter().collect(),
+            guest: cpu.guest.as_ref().map(Into::into),
         }
     }
 }
@@ -104,6 +104,7 @@ impl TryFrom<pb::Cpu> for Cpu {
             core_types: list("core_types", cpu.core_types, CoreType::try_from)?,
             frequencies: list("frequencies", cpu.frequencies, CpuFrequency::try_from)?,
             vulnerabilities: text_map("vulnerabilities", cpu.vulnerabilities)?,
+            guest: section("guest", cpu.guest)?,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Inventories.
 
-use super::{DecodeError, LIST_MAX, cpus, list, optional_text, text, time, time_to_pb};
+use super::{DecodeError, LIST_MAX, cpus, list, optional_text, section, text, time, time_to_pb};
 use crate::{
     model::{
         Bytes, CPU_LIMIT, Cpu, Disk, HugepagePool, Inventory, Memory, Nic, Numa, NumaNode, PciDevice, System,
@@ -21,6 +21,7 @@ impl From<&Inventory> for pb::Inventory {
             disks,
             pci,
             nics,
+            hypervisor,
         } = inventory;
         Self {
             collected_at: collected_at.map(time_to_pb),
@@ -40,6 +41,7 @@ impl From<&Inventory> for pb::Inventory {
                 .as_ref()
                 .map(|devices| pb::PciDevices { devices: devices.iter().map(Into::into).collect() }),
             nics: nics.as_ref().map(|nics| pb::Nics { nics: nics.iter().map(Into::into).collect() }),
+            hypervisor: hypervisor.as_ref().map(Into::into),
         }
     }
 }
@@ -78,6 +80,7 @@ impl TryFrom<pb::Inventory> for Inventory {
             disks: inventory.disks.map(|all| list("disks", all.disks, Disk::try_from)).transpose()?,
             pci: inventory.pci.map(|all| list("pci", all.devices, PciDevice::try_from)).transpose()?,
             nics: inventory.nics.map(|all| list("nics", all.nics, Nic::try_from)).transpose()?,
+            hypervisor: section("hypervisor", inventory.hypervisor)?,
         })
     }
 }

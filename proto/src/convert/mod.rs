@@ -6,6 +6,8 @@
 mod answer;
 mod cpu;
 mod devices;
+mod domains;
+mod guest;
 mod inventory;
 mod issue;
 mod standing;
@@ -14,7 +16,10 @@ mod usage;
 pub use answer::{flags_answer_to_pb, layer};
 pub use issue::{issues, issues_to_pb};
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::Hash,
+};
 
 use crate::model::{CpuSet, FeatureSet, Hundredths, Timestamp, printable};
 
@@ -100,6 +105,10 @@ fn owned_names(set: &FeatureSet) -> Vec<String> {
     set.names().into_iter().map(str::to_owned).collect()
 }
 
+fn names(set: &FeatureSet) -> crate::pb::FeatureNames {
+    crate::pb::FeatureNames { names: owned_names(set) }
+}
+
 fn list<T, U>(
     field: &str,
     items: Vec<T>,
@@ -109,6 +118,40 @@ fn list<T, U>(
         return Err(DecodeError::new(field, format!("{} entries, limit {LIST_MAX}", items.len())));
     }
     items.into_iter().enumerate().map(|(i, item)| decode(item).map_err(|e| e.at(field, i))).collect()
+}
+
+/// A map whose keys need no check beyond that texts are texts.
+fn keyed<K: Key, T, U>(
+    field: &str,
+    map: HashMap<K, T>,
+    decode: impl Fn(T) -> Result<U, DecodeError>,
+) -> Result<BTreeMap<K, U>, DecodeError> {
+    if map.len() > LIST_MAX {
+        return Err(DecodeError::new(field, format!("{} entries, limit {LIST_MAX}", map.len())));
+    }
+    let entry = |(key, value): (K, T)| {
+        let key = key.checked(field)?;
+        let value = decode(value).map_err(|e| e.within(&format!("{field}[{key}]")))?;
+        Ok((key, value))
+    };
+    map.into_iter().map(entry).collect()
+}
+
+/// What keys a map on the wire.
+trait Key: Ord + Hash + std::fmt::Display + Sized {
+    fn checked(self, field: &str) -> Result<Self, DecodeError>;
+}
+
+impl Key for u32 {
+    fn checked(self, _: &str) -> Result<Self, DecodeError> {
+        Ok(self)
+    }
+}
+
+impl Key for String {
+    fn checked(self, field: &str) -> Result<Self, DecodeError> {
+        text(field, self)
+    }
 }
 
 /// Labels and the like, in key order.

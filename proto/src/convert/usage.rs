@@ -3,15 +3,28 @@
 use super::{DecodeError, hundredths, list, optional_text, section, text, time, time_to_pb};
 use crate::{
     model::{
-        Bytes, Filesystem, FreeHugepages, Hundredths, LoadAverage, MemoryUsage, NumaNodeUsage, NumaUsage,
-        OwnProcess, Pressure, PressureShare, PressureStall, Usage,
+        Bytes, Domain, Filesystem, FreeHugepages, Hundredths, Image, LoadAverage, MemoryUsage, NumaNodeUsage,
+        NumaUsage, OwnProcess, Pressure, PressureShare, PressureStall, StoragePool, Usage,
     },
     pb,
 };
 
 impl From<&Usage> for pb::Usage {
     fn from(usage: &Usage) -> Self {
-        let Usage { collected_at, memory, numa, agent, filesystems, load, pressure } = usage;
+        let Usage {
+            collected_at,
+            memory,
+            numa,
+            agent,
+            filesystems,
+            load,
+            pressure,
+            domains,
+            pools,
+            images,
+            promised,
+            hypervisor_collected_at,
+        } = usage;
         Self {
             collected_at: collected_at.map(time_to_pb),
             memory: memory.as_ref().map(|memory| pb::MemoryUsage {
@@ -35,6 +48,13 @@ impl From<&Usage> for pb::Usage {
                 .map(|all| pb::Filesystems { filesystems: all.iter().map(Into::into).collect() }),
             load: load.as_ref().map(Into::into),
             pressure: pressure.as_ref().map(Into::into),
+            domains: domains
+                .as_ref()
+                .map(|all| pb::Domains { domains: all.iter().map(Into::into).collect() }),
+            pools: pools.as_ref().map(|all| pb::StoragePools { pools: all.iter().map(Into::into).collect() }),
+            images: images.as_ref().map(|all| pb::Images { images: all.iter().map(Into::into).collect() }),
+            promised: promised.as_ref().map(Into::into),
+            hypervisor_collected_at: hypervisor_collected_at.map(time_to_pb),
         }
     }
 }
@@ -81,6 +101,11 @@ impl TryFrom<pb::Usage> for Usage {
                 .transpose()?,
             load: section("load", usage.load)?,
             pressure: section("pressure", usage.pressure)?,
+            domains: usage.domains.map(|all| list("domains", all.domains, Domain::try_from)).transpose()?,
+            pools: usage.pools.map(|all| list("pools", all.pools, StoragePool::try_from)).transpose()?,
+            images: usage.images.map(|all| list("images", all.images, Image::try_from)).transpose()?,
+            promised: section("promised", usage.promised)?,
+            hypervisor_collected_at: time("hypervisor_collected_at", usage.hypervisor_collected_at)?,
         })
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, CpuSet, FeatureSet};
+use super::{Bytes, CpuSet, FeatureSet, GuestCpu};
 
 /// Processors of one host.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -66,6 +66,8 @@ pub struct Cpu {
     pub frequencies: Vec<CpuFrequency>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub vulnerabilities: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guest: Option<GuestCpu>,
 }
 
 /// Where one CPU sits.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, Cpu, CpuSet, Disk, Nic, PciDevice, Timestamp};
+use super::{Bytes, Cpu, CpuSet, Disk, Hypervisor, Nic, PciDevice, Timestamp};
 
 /// What an agent collects of its host. A section is None where an issue says why.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -41,6 +41,9 @@ pub struct Inventory {
     /// Network interfaces, by name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nics: Option<Vec<Nic>>,
+    /// What runs guests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hypervisor: Option<Hypervisor>,
 }
 
 /// The machine and its kernel.
@@ -163,6 +166,7 @@ impl Inventory {
             disks,
             pci,
             nics,
+            hypervisor,
         } = self.clone();
         let system = system.map(|system| System { booted_at: None, ..system });
         let disks = disks.map(|disks| disks.into_iter().filter(Disk::is_hardware).collect());
@@ -170,7 +174,19 @@ impl Inventory {
         let nics = nics.map(|nics| nics.into_iter().filter(|nic| !nic.is_transient()).map(steady).collect());
         let collected_at = None;
         let fingerprint = String::new();
-        Self { collected_at, fingerprint, agent_version, system, cpu, numa, memory, disks, pci, nics }
+        Self {
+            collected_at,
+            fingerprint,
+            agent_version,
+            system,
+            cpu,
+            numa,
+            memory,
+            disks,
+            pci,
+            nics,
+            hypervisor,
+        }
     }
 
     /// As [`System::arch`].

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, Hundredths, Timestamp};
+use super::{Bytes, Domain, Hundredths, Image, Promised, StoragePool, Timestamp};
 
 /// What is used now.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -32,6 +32,21 @@ pub struct Usage {
     /// How long tasks wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pressure: Option<Pressure>,
+    /// Guests, running or not, by UUID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domains: Option<Vec<Domain>>,
+    /// Storage pools, by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pools: Option<Vec<StoragePool>>,
+    /// Images of the configured pools and directories.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub images: Option<Vec<Image>>,
+    /// What the domains together may use.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub promised: Option<Promised>,
+    /// When domains, pools and their images were read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hypervisor_collected_at: Option<Timestamp>,
 }
 
 /// Main memory now.

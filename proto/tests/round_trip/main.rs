@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a test")]
 
+mod guests;
 mod parts;
 mod strategies;
 

@@ -7,9 +7,12 @@ use vmuster_proto::model::{
     MissingHost, Numa, NumaNode, NumaNodeUsage, NumaUsage, OwnProcess, Problem, ProblemKind, System, Usage,
 };
 
-use crate::parts::{
-    bytes, core_type, cpu_cache, cpu_frequency, cpu_set, disk, features, filesystem, load_average,
-    maybe_text, nic, pci_device, pressure, text, time,
+use crate::{
+    guests::{domain, guest_cpu, hypervisor, image, promised, storage_pool},
+    parts::{
+        bytes, core_type, cpu_cache, cpu_frequency, cpu_set, disk, features, filesystem, load_average,
+        maybe_text, nic, pci_device, pressure, text, time,
+    },
 };
 
 pub(crate) fn pools() -> impl Strategy<Value = Vec<HugepagePool>> {
@@ -47,7 +50,7 @@ prop_compose! {
         sets in (option::of(cpu_set()), option::of(cpu_set()), option::of(cpu_set()), option::of(cpu_set())),
         topology in collection::vec((any::<u32>(), any::<[Option<u32>; 7]>()), 0..4),
         more in (any::<Option<bool>>(), maybe_text(), collection::vec(cpu_cache(), 0..3), collection::vec(core_type(), 0..3),
-            collection::vec(cpu_frequency(), 0..3), collection::btree_map(text(), text(), 0..3)),
+            collection::vec(cpu_frequency(), 0..3), collection::btree_map(text(), text(), 0..3), option::of(guest_cpu())),
         host_flags in option::of(features()), cpuid_features in option::of(features()),
         host_flags_not_on_all in collection::btree_map(text(), cpu_set(), 0..3)) -> Cpu {
         let (vendor, model_name, microcode) = names;
@@ -57,11 +60,11 @@ prop_compose! {
         let topology = topology.into_iter()
             .map(|(cpu, [socket, die, cluster, core, node, book, drawer])|
                 CpuTopology { cpu, socket, die, cluster, core, node, book, drawer });
-        let (smt_active, smt_control, caches, core_types, frequencies, vulnerabilities) = more;
+        let (smt_active, smt_control, caches, core_types, frequencies, vulnerabilities, guest) = more;
         Cpu { vendor, model_name, family, model, stepping, microcode, physical_address_bits, virtual_address_bits,
             present, online, offline, isolated, socket_count, core_count, thread_count, threads_per_core,
             topology: topology.collect(), host_flags, host_flags_not_on_all, cpuid_features,
-            smt_active, smt_control, caches, core_types, frequencies, vulnerabilities }
+            smt_active, smt_control, caches, core_types, frequencies, vulnerabilities, guest }
     }
 }
 
@@ -90,9 +93,9 @@ prop_compose! {
             |(total_bytes, hugepages, default_hugepage_size_bytes, swap_total_bytes)|
                 Memory { total_bytes, hugepages, default_hugepage_size_bytes, swap_total_bytes })),
         disks in option::of(collection::vec(disk(), 0..3)), pci in option::of(collection::vec(pci_device(), 0..3)),
-        nics in option::of(collection::vec(nic(), 0..3))
+        nics in option::of(collection::vec(nic(), 0..3)), hypervisor in option::of(hypervisor())
     ) -> Inventory {
-        Inventory { collected_at, fingerprint, agent_version, system, cpu, numa, memory, disks, pci, nics }
+        Inventory { collected_at, fingerprint, agent_version, system, cpu, numa, memory, disks, pci, nics, hypervisor }
     }
 }
 
@@ -128,17 +131,38 @@ pub(crate) fn usage() -> impl Strategy<Value = Usage> {
         (bytes(), time()).prop_map(|(resident_bytes, started_at)| OwnProcess { resident_bytes, started_at });
     let more =
         (option::of(collection::vec(filesystem(), 0..3)), option::of(load_average()), option::of(pressure()));
-    (time(), option::of(memory.boxed()), option::of(numa.boxed()), option::of(agent.boxed()), more).prop_map(
-        |(collected_at, memory, numa, agent, (filesystems, load, pressure))| Usage {
-            collected_at,
-            memory,
-            numa,
-            agent,
-            filesystems,
-            load,
-            pressure,
-        },
+    let guests = (
+        option::of(collection::vec(domain(), 0..3)),
+        option::of(collection::vec(storage_pool(), 0..3)),
+        option::of(collection::vec(image(), 0..3)),
+        option::of(promised()),
+        time(),
+    );
+    (
+        time(),
+        option::of(memory.boxed()),
+        option::of(numa.boxed()),
+        option::of(agent.boxed()),
+        more,
+        guests.boxed(),
     )
+        .prop_map(|(collected_at, memory, numa, agent, (filesystems, load, pressure), guests)| {
+            let (domains, pools, images, promised, hypervisor_collected_at) = guests;
+            Usage {
+                collected_at,
+                memory,
+                numa,
+                agent,
+                filesystems,
+                load,
+                pressure,
+                domains,
+                pools,
+                images,
+                promised,
+                hypervisor_collected_at,
+            }
+        })
 }
 
 pub(crate) fn issue() -> impl Strategy<Value = Issue> {

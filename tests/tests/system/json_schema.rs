@@ -43,12 +43,13 @@ fn snapshot(source: HostSource) -> Snapshot {
 /// Comments of messages and their fields: ("Disk", "") and ("Disk", "model").
 fn comments() -> BTreeMap<(String, String), String> {
     let all = FileDescriptorSet::decode(DESCRIPTORS).expect("our own schema");
-    let file = all.file.iter().find(|file| file.name().ends_with("host.proto")).expect("host.proto");
-    let info = file.source_code_info.as_ref().expect("comments are compiled in");
     let mut comments = BTreeMap::new();
-    for (m, message) in (0..).zip(&file.message_type) {
-        comments.insert((message.name().to_owned(), String::new()), comment(info, &[4, m]));
-        add_fields(&mut comments, info, m, message);
+    for file in all.file.iter().filter(|file| file.name().starts_with("vmuster/")) {
+        let info = file.source_code_info.as_ref().expect("comments are compiled in");
+        for (m, message) in (0..).zip(&file.message_type) {
+            comments.insert((message.name().to_owned(), String::new()), comment(info, &[4, m]));
+            add_fields(&mut comments, info, m, message);
+        }
     }
     comments
 }
