@@ -3,12 +3,16 @@
 //! Knows the digest of an inventory, and the few small files that change when the inventory may have. Must not know how
 //! an inventory is collected.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use sha2::{Digest, Sha256};
 use vmuster_proto::model::{Bytes, Inventory};
 
-use crate::{collect::Origin, host_root::HostRoot, parse::meminfo::Meminfo};
+use crate::{
+    collect::{self, Origin},
+    host_root::HostRoot,
+    parse::meminfo::Meminfo,
+};
 
 /// Half of SHA-256: two states of one host never meet by chance, and nobody gains by making them.
 const DIGEST_BYTES: usize = 16;
@@ -38,6 +42,10 @@ pub struct CheapInputs {
     swap_total: Option<Bytes>,
     hugepages: Option<(Option<Bytes>, Option<u64>)>,
     devices: Arc<[String]>,
+    /// Modules are announced when they are loaded.
+    kvm_parameters: Arc<BTreeMap<String, String>>,
+    /// What libvirt says the guest layer depends on; None where it did not answer.
+    hypervisor: Option<String>,
     /// Number of the kernel's last announcement of a device: while it stands, the devices do.
     announcement: Option<String>,
     agent_version: &'static str,
@@ -80,6 +88,11 @@ impl CheapInputs {
             // A pool that was resized shows in one of the two.
             hugepages: meminfo.map(|info| (info.hugetlb, info.hugepages_total)),
             devices: unannounced.map_or_else(|| devices(root), |last| Arc::clone(&last.devices)),
+            kvm_parameters: unannounced.map_or_else(
+                || Arc::new(collect::kvm::collect(root).0),
+                |last| Arc::clone(&last.kvm_parameters),
+            ),
+            hypervisor: None,
             announcement,
             agent_version: env!("CARGO_PKG_VERSION"),
         }
@@ -89,6 +102,19 @@ impl CheapInputs {
     #[must_use]
     pub fn announcement(&self) -> Option<&str> {
         self.announcement.as_deref()
+    }
+
+    /// The same, with what libvirt says.
+    #[must_use]
+    pub fn with_hypervisor(self, standing: Option<String>) -> Self {
+        Self { hypervisor: standing, ..self }
+    }
+
+    /// The same, with what libvirt said earlier if it says nothing now.
+    #[must_use]
+    pub fn or_hypervisor_of(self, earlier: &Self) -> Self {
+        let hypervisor = self.hypervisor.or_else(|| earlier.hypervisor.clone());
+        Self { hypervisor, ..self }
     }
 
     /// Names of the inputs that differ; empty if the inventory still holds as far as these tell.
@@ -106,6 +132,8 @@ impl CheapInputs {
             swap_total,
             hugepages,
             devices,
+            kvm_parameters,
+            hypervisor,
             announcement: _,
             agent_version,
         } = self;
@@ -120,6 +148,9 @@ impl CheapInputs {
             ("swap_total", *swap_total != other.swap_total),
             ("hugepages", *hugepages != other.hugepages),
             ("devices", *devices != other.devices),
+            ("kvm_parameters", *kvm_parameters != other.kvm_parameters),
+            // That libvirt does not answer now changes nothing.
+            ("hypervisor", other.hypervisor.is_some() && *hypervisor != other.hypervisor),
             ("agent_version", *agent_version != other.agent_version),
         ];
         compared.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()

@@ -11,6 +11,7 @@ use crate::{
     collect::{Origin, filesystems::MountProbe},
     fingerprint::CheapInputs,
     host_root::{AccessLog, HostRoot, RootError},
+    hypervisor::{Link, ReaderSettings},
     recorded::RecordedHost,
 };
 
@@ -88,6 +89,7 @@ pub struct Host {
     pub(crate) clock: SharedClock,
     /// Of this machine only.
     pub(crate) mounts: MountProbe,
+    pub(crate) hypervisor: Link,
     /// What the last inventory depended on, and its fingerprint.
     last: Mutex<Option<(CheapInputs, String)>>,
 }
@@ -97,7 +99,21 @@ impl Host {
     #[must_use]
     pub fn new(source: HostSource, name: Option<String>, clock: SharedClock) -> Self {
         let mounts = MountProbe::default();
-        Self { source, configured_name: name, clock, mounts, last: Mutex::new(None) }
+        let hypervisor = match &source {
+            HostSource::Live(_) => Link::live(ReaderSettings::default()),
+            HostSource::Recorded(_) => Link::Recorded,
+        };
+        Self { source, configured_name: name, clock, mounts, hypervisor, last: Mutex::new(None) }
+    }
+
+    /// The same host, whose hypervisor is asked by another reader. A recorded one's is not asked at all.
+    #[must_use]
+    pub fn reading_by(self, settings: ReaderSettings) -> Self {
+        let hypervisor = match &self.source {
+            HostSource::Live(_) => Link::live(settings),
+            HostSource::Recorded(_) => Link::Recorded,
+        };
+        Self { hypervisor, ..self }
     }
 
     /// The same host, whose mounts are asked otherwise.

@@ -11,6 +11,7 @@ pub mod config;
 pub mod fingerprint;
 mod host;
 pub mod host_root;
+pub mod hypervisor;
 pub mod parse;
 pub mod recorded;
 pub mod server;

@@ -20,8 +20,12 @@ use crate::{
     },
     fingerprint::{ANNOUNCEMENT, CheapInputs, fingerprint},
     host_root::{HostRoot, KeptFiles},
+    hypervisor::{HouseRead, protocol::Guesthouse, storage},
     watch::{Step, Watch},
 };
+
+/// Whether guests can run with KVM.
+const DEV_KVM: &str = "/dev/kvm";
 
 /// An inventory and what is wrong with it.
 #[derive(Debug, Clone)]
@@ -94,7 +98,17 @@ impl Sections<'_> {
 
     /// Reads a section, unless an earlier reading of it hangs.
     fn read<T>(&mut self, name: &'static str, collect: impl FnOnce() -> (T, Vec<Issue>)) -> Option<T> {
-        match self.watch.enter(Step::Section(name)) {
+        self.read_as(Step::Section(name), name, collect)
+    }
+
+    /// As [`Self::read`], by a step with another deadline.
+    fn read_as<T>(
+        &mut self,
+        step: Step,
+        name: &'static str,
+        collect: impl FnOnce() -> (T, Vec<Issue>),
+    ) -> Option<T> {
+        match self.watch.enter(step) {
             Ok(()) => {
                 let begin = Instant::now();
                 let (section, issues) = collect();
@@ -142,6 +156,8 @@ impl Collector {
         let (memory, inputs) = memory.map_or((None, None), |(memory, inputs)| (memory, Some(inputs)));
         let mut inventory = Inventory { memory, ..Inventory::default() };
         self.read_machine(&mut sections, &mut inventory);
+        let standing = self.read_guests(&mut sections, &mut inventory);
+        let inputs = inputs.map(|inputs| inputs.with_hypervisor(standing));
         let online = inventory.cpu.as_ref().and_then(|cpu| cpu.online.as_ref());
         let before = inputs.as_ref().and_then(CheapInputs::announcement);
         let numa = || collect::numa::collect(root, online);
@@ -239,6 +255,8 @@ impl Collector {
             HostSource::Recorded(host) => host.facts.captured_at,
         };
         usage.filesystems = self.filesystems(&mut sections);
+        let standing_of_guests = self.read_house(&mut sections, &mut usage);
+        let inputs = inputs.map(|inputs| inputs.with_hypervisor(standing_of_guests));
         let counts = watch.enter(Step::Section("fingerprint")).is_ok();
         let standing = standing(&host, inputs.filter(|_| counts));
         let mut issues = sections.issues;
@@ -248,6 +266,45 @@ impl Collector {
 }
 
 impl Collector {
+    /// What guests can be given, into the inventory; what that depends on.
+    fn read_guests(&self, sections: &mut Sections<'_>, inventory: &mut Inventory) -> Option<String> {
+        let host = &self.host;
+        let root = host.source.root();
+        let kvm = sections.read("hypervisor.kvm_parameters", || collect::kvm::collect(root))?;
+        let microcode = inventory.cpu.as_ref().and_then(|cpu| cpu.microcode.as_deref());
+        let dependencies = format!("{microcode:?} {kvm:?} {}", root.exists(DEV_KVM));
+        let read = sections.read_as(Step::Hypervisor, "hypervisor", || {
+            let mut read = host.hypervisor.guests(root, &dependencies, host.clock.now());
+            let issues = std::mem::take(&mut read.guests.issues);
+            (read, issues)
+        })?;
+        if let Some(guest) = read.guests.guest {
+            inventory.cpu.get_or_insert_default().guest = Some(guest);
+        }
+        inventory.hypervisor = read.guests.hypervisor;
+        if !kvm.is_empty() {
+            inventory.hypervisor.get_or_insert_default().kvm_parameters = kvm;
+        }
+        read.standing
+    }
+
+    /// Guests and storage, into the usage; what the guest layer depends on.
+    fn read_house(&self, sections: &mut Sections<'_>, usage: &mut Usage) -> Option<String> {
+        let host = &self.host;
+        let read = sections.read_as(Step::Hypervisor, "usage.domains", || {
+            let mut read = host.hypervisor.house(host.source.root(), host.clock.now());
+            let issues = std::mem::take(&mut read.house.issues);
+            (read, issues)
+        })?;
+        let HouseRead { house, collected_at, standing } = read;
+        let Guesthouse { domains, pools, images, promised, issues: _ } = house;
+        (usage.domains, usage.pools, usage.images, usage.promised) = (domains, pools, images, promised);
+        usage.hypervisor_collected_at = collected_at;
+        let filesystems = usage.filesystems.as_deref();
+        storage::place(usage.domains.as_mut(), usage.pools.as_mut(), filesystems);
+        standing
+    }
+
     /// Each mount is a step of its own: a dead server's costs its size and nothing else.
     fn filesystems(&mut self, sections: &mut Sections<'_>) -> Option<Vec<Filesystem>> {
         let watch = sections.watch;
@@ -286,7 +343,7 @@ fn standing(host: &Host, now: Option<CheapInputs>) -> InventoryStanding {
     let differing = then.differing(&now);
     if differing.is_empty() {
         // Something may have been announced that is no part of an inventory.
-        *then = now;
+        *then = now.or_hypervisor_of(then);
         InventoryStanding::Holds(fingerprint.clone())
     } else {
         InventoryStanding::Changed(differing)

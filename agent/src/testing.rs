@@ -74,7 +74,7 @@ impl RecordedTree {
                 tree = tree.file(&format!("{topology}/{name}"), &content);
             }
         }
-        tree = tree.caches().devices().mounts();
+        tree = tree.caches().devices().mounts().libvirt();
         for (node, row) in [(0, "10 21\n"), (1, "21 10\n")] {
             let directory = format!("/sys/devices/system/node/node{node}");
             tree = tree
@@ -174,6 +174,53 @@ impl RecordedTree {
             .file("/proc/pressure/cpu", &both)
             .file("/proc/pressure/memory", &both)
             .file("/proc/pressure/io", &both)
+    }
+
+    /// What libvirt said: one guest in one pool.
+    fn libvirt(self) -> Self {
+        let model = "<model fallback='forbid'>Skylake-Server</model><vendor>Intel</vendor>";
+        let required = |name: &str| format!("<feature policy='require' name='{name}'/>");
+        let host_model =
+            format!("<mode name='host-model' supported='yes'>{model}{}</mode>", required("x2apic"));
+        let named = "<mode name='custom' supported='yes'><model usable='yes' vendor='Intel'>Skylake-Server</model>\
+            <model usable='no' deprecated='yes'>Skylake-Server-IBRS</model>\
+            <blockers model='Skylake-Server-IBRS'><feature name='spec-ctrl'/></blockers></mode>";
+        self.file(
+            "/libvirt/capabilities.xml",
+            "<capabilities><host><cpu><arch>x86_64</arch></cpu></host><guest><os_type>hvm</os_type>\
+             <arch name='x86_64'><emulator>/usr/bin/qemu-system-x86_64</emulator>\
+             <machine maxCpus='288'>pc-q35-7.2</machine><machine canonical='pc-q35-7.2'>q35</machine>\
+             <domain type='qemu'/><domain type='kvm'/></arch></guest></capabilities>",
+        )
+        .file(
+            "/libvirt/domcapabilities.xml",
+            &format!(
+                "<domainCapabilities><domain>kvm</domain><machine>pc-q35-7.2</machine><arch>x86_64</arch>\
+                 <cpu>{host_model}{named}</cpu></domainCapabilities>"
+            ),
+        )
+        .file(
+            "/libvirt/host-model-expanded.xml",
+            &format!("<cpu mode='custom'>{model}{}{}</cpu>", required("aes"), required("x2apic")),
+        )
+        .file("/libvirt/version.json", r#"{"driver":"QEMU","libvirt_version":9000000,"qemu_version":"7.2.22"}"#)
+        .file(
+            "/libvirt/domains/db-1.xml",
+            "<domain type='kvm' id='1'><name>db-1</name><uuid>7c9f57ce-50b5-4207-9f43-89aac77ba169</uuid>\
+             <memory unit='MiB'>512</memory><vcpu>2</vcpu><devices><disk type='file'><source file='/img/a.qcow2'/>\
+             <target dev='vda'/></disk></devices></domain>",
+        )
+        .file(
+            "/libvirt/pools/default.xml",
+            "<pool type='dir'><name>default</name><capacity unit='bytes'>1000</capacity><target><path>/img</path>\
+             </target></pool>",
+        )
+        .file(
+            "/libvirt/figures.json",
+            r#"{"domains":{"7c9f57ce-50b5-4207-9f43-89aac77ba169":{"state":"paused","persistent":true,
+                "disks":{"vda":{"virtual_bytes":700,"allocation_bytes":7}}}},"pools":{"default":{"state":"running"}}}"#,
+        )
+        .file("/sys/module/kvm_intel/parameters/nested", "Y\n")
     }
 
     /// A block of x86's cpuinfo.

@@ -37,6 +37,8 @@ pub enum Step {
     Section(&'static str),
     /// The size of the file system at this mount point.
     Mount(String),
+    /// The hypervisor's answer. Whoever asks for it waits no longer than it is allowed to.
+    Hypervisor,
 }
 
 impl fmt::Display for Step {
@@ -44,6 +46,7 @@ impl fmt::Display for Step {
         match self {
             Self::Section(name) => write!(f, "section {name}"),
             Self::Mount(path) => write!(f, "statvfs {path}"),
+            Self::Hypervisor => f.write_str("hypervisor"),
         }
     }
 }
@@ -188,6 +191,8 @@ impl Progress {
         let (deadline, hung, least) = match step {
             Step::Section(_) => (self.deadlines.section, self.hung_sections, SECTION_DEADLINE_MIN),
             Step::Mount(_) => (self.deadlines.mount, self.hung_mounts, MOUNT_DEADLINE_MIN),
+            // It ends by itself.
+            Step::Hypervisor => return None,
         };
         let halved = deadline.checked_div(1 << hung.min(16)).unwrap_or_default();
         since.checked_add(halved.max(least.min(deadline)))
@@ -203,6 +208,7 @@ impl Progress {
         match step {
             Step::Section(_) => self.hung_sections += 1,
             Step::Mount(_) => self.hung_mounts += 1,
+            Step::Hypervisor => {}
         }
         self.stuck.insert(self.reader, (step.clone(), since));
         self.reader += 1;

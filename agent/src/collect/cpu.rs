@@ -113,6 +113,8 @@ fn read(root: &HostRoot, cpuid: Option<&CpuidFacts>, origin: Origin, kept: &mut 
         core_types,
         frequencies,
         vulnerabilities,
+        // Of the hypervisor, not of the host.
+        guest: None,
     };
     let arch = info.and_then(|info| info.arch);
     CpuReading { cpu: (cpu != Cpu::default()).then_some(cpu), issues, arch, settled }

@@ -16,6 +16,7 @@ pub(crate) mod filesystems;
 mod flags;
 mod hugepages;
 mod identity;
+pub(crate) mod kvm;
 mod load;
 pub(crate) mod memory;
 mod mount_selection;

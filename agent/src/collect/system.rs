@@ -83,7 +83,8 @@ fn read_facts(reading: &mut Reading<'_>, system: &mut System, cpu: CpuHints<'_>)
 
 fn libvirt_arch(reading: &mut Reading<'_>) -> Option<String> {
     LIBVIRT_ANSWERS.iter().find_map(|path| {
-        let xml = reading.text_if_there("system.arch", path)?;
-        libvirt_arch::parse(&xml).map(str::to_owned)
+        // Whether it is whole shows its last tag, not a newline; who reads it whole says so.
+        let xml = reading.bytes(path).ok()?;
+        libvirt_arch::parse(&String::from_utf8_lossy(&xml)).map(str::to_owned)
     })
 }

@@ -2,7 +2,7 @@
 
 use super::{DecodeError, features, keyed, list, names, optional_text, section, text, text_map};
 use crate::{
-    model::{CpuDefinition, CpuFeature, GuestCpu, GuestCpuModel, Hypervisor},
+    model::{CpuComparison, CpuDefinition, CpuFeature, GuestCpu, GuestCpuModel, Hypervisor},
     pb,
 };
 
@@ -194,5 +194,30 @@ impl TryFrom<pb::Hypervisor> for Hypervisor {
             firmwares: list("firmwares", value.firmwares, |one| text("firmwares", one))?,
             kvm_parameters: text_map("kvm_parameters", value.kvm_parameters)?,
         })
+    }
+}
+
+impl From<CpuComparison> for pb::CpuComparison {
+    fn from(value: CpuComparison) -> Self {
+        match value {
+            CpuComparison::Incompatible => Self::Incompatible,
+            CpuComparison::Identical => Self::Identical,
+            CpuComparison::Superset => Self::Superset,
+        }
+    }
+}
+
+/// A verdict from the wire.
+///
+/// # Errors
+/// It is none that is known: what is not known is no "yes".
+pub fn cpu_comparison(field: &str, value: i32) -> Result<CpuComparison, DecodeError> {
+    match pb::CpuComparison::try_from(value) {
+        Ok(pb::CpuComparison::Incompatible) => Ok(CpuComparison::Incompatible),
+        Ok(pb::CpuComparison::Identical) => Ok(CpuComparison::Identical),
+        Ok(pb::CpuComparison::Superset) => Ok(CpuComparison::Superset),
+        Ok(pb::CpuComparison::Unspecified) | Err(_) => {
+            Err(DecodeError::new(field, format!("{value} is no verdict")))
+        }
     }
 }

@@ -14,6 +14,7 @@ mod standing;
 mod usage;
 
 pub use answer::{flags_answer_to_pb, layer};
+pub use guest::cpu_comparison;
 pub use issue::{issues, issues_to_pb};
 
 use std::{

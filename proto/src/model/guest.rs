@@ -125,3 +125,15 @@ pub struct Hypervisor {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub kvm_parameters: BTreeMap<String, String>,
 }
+
+/// What libvirt finds when it compares a CPU definition with a host: virCPUCompareResult.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CpuComparison {
+    /// The host cannot run it.
+    Incompatible,
+    /// The host is exactly that CPU.
+    Identical,
+    /// The host can run it and more.
+    Superset,
+}

@@ -29,7 +29,7 @@ pub use cpu_set::{CPU_LIMIT, CpuSet, ParseCpuSetError};
 pub use devices::{Disk, Nic, Partition, PciDevice};
 pub use domains::{Domain, DomainDisk, DomainHugepages, DomainNuma, GuestCell, Image, Promised, StoragePool};
 pub use feature_set::{FEATURE_NAME_MAX_BYTES, FeatureSet, InvalidFeatureName};
-pub use guest::{CpuDefinition, CpuFeature, GuestCpu, GuestCpuModel, Hypervisor};
+pub use guest::{CpuComparison, CpuDefinition, CpuFeature, GuestCpu, GuestCpuModel, Hypervisor};
 pub use hundredths::{Hundredths, ParseHundredthsError};
 pub use inventory::{HugepagePool, Inventory, Memory, Numa, NumaNode, System};
 pub use issue::{Issue, IssueKind, sort_issues};

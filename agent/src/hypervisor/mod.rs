@@ -1,0 +1,197 @@
+//! The hypervisor's answers: asked of the reader process, or recorded.
+//!
+//! Knows whom to ask, how long to wait, and what was answered last. Must not know how anything else of a host is read.
+
+pub mod domains;
+pub mod figures;
+pub mod guest;
+pub mod protocol;
+pub mod reader;
+mod recorded;
+pub mod storage;
+
+use std::{
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use vmuster_proto::model::{Issue, Timestamp};
+
+use self::{
+    domains::DOMAINS,
+    guest::{GUEST, Guests, HYPERVISOR},
+    protocol::{Answer, Guesthouse, Question},
+    reader::{Asked, ReaderError, Waits, ask},
+};
+use crate::host_root::HostRoot;
+
+/// For libvirt to say anything at all: to start a reader and open a connection takes some 60 ms, and a host whose libvirt
+/// hangs must still answer everything else within a second.
+const STANDING_WAIT: Duration = Duration::from_millis(500);
+
+/// The same, if it hung moments ago.
+const HUNG_WAIT: Duration = Duration::from_millis(50);
+
+/// For how long it is taken to hang still: somebody who asks later waits the full time again.
+const HUNG_MEMORY: Duration = Duration::from_secs(10);
+
+/// For an answer from a libvirt that works: a cold one may take 4 s for what guests can be given, and somebody waits for
+/// the rest of the inventory. What comes later is there at the next question.
+const ANSWER_WAIT: Duration = Duration::from_millis(2500);
+
+/// Where the reader listens by default.
+pub const DEFAULT_SOCKET: &str = "/run/vmuster/hypervisor.sock";
+
+/// Whom to ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReaderSettings {
+    /// Its socket.
+    pub socket: PathBuf,
+    /// Pools whose volumes are images.
+    pub image_pools: Vec<String>,
+}
+
+impl Default for ReaderSettings {
+    fn default() -> Self {
+        Self { socket: PathBuf::from(DEFAULT_SOCKET), image_pools: Vec::new() }
+    }
+}
+
+/// What guests can be given, and what that depends on; None where libvirt did not say.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct GuestsRead {
+    pub(crate) guests: Guests,
+    pub(crate) standing: Option<String>,
+}
+
+/// Guests and storage, and when they were read.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HouseRead {
+    pub(crate) house: Guesthouse,
+    pub(crate) collected_at: Option<Timestamp>,
+    pub(crate) standing: Option<String>,
+}
+
+/// One host's hypervisor.
+#[derive(Debug)]
+pub(crate) enum Link {
+    /// This machine's, by its reader.
+    Live(ReaderSettings, Mutex<Memory>),
+    /// A recorded host's files.
+    Recorded,
+}
+
+/// What was answered last.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// What it depended on, by libvirt's account and the host's, and when.
+    guests: Option<(String, String, Guests, Timestamp)>,
+    house: Option<(Guesthouse, Timestamp)>,
+    hung: Option<Instant>,
+}
+
+impl Link {
+    pub(crate) fn live(settings: ReaderSettings) -> Self {
+        Self::Live(settings, Mutex::default())
+    }
+
+    /// What guests can be given. `dependencies`: what that depends on beside libvirt and QEMU.
+    pub(crate) fn guests(&self, root: &HostRoot, dependencies: &str, now: Timestamp) -> GuestsRead {
+        match self {
+            Self::Recorded => GuestsRead { guests: recorded::guests(root), standing: None },
+            Self::Live(settings, memory) => live_guests(settings, memory, dependencies, now),
+        }
+    }
+
+    /// Guests and storage.
+    pub(crate) fn house(&self, root: &HostRoot, now: Timestamp) -> HouseRead {
+        match self {
+            Self::Recorded => recorded::house(root),
+            Self::Live(settings, memory) => live_house(settings, memory, now),
+        }
+    }
+}
+
+/// A panic of a reader ends the process, so a poisoned lock is seen by nobody.
+fn locked(memory: &Mutex<Memory>) -> MutexGuard<'_, Memory> {
+    memory.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn put(settings: &ReaderSettings, memory: &Mutex<Memory>, question: &Question) -> Result<Asked, ReaderError> {
+    let hung = locked(memory).hung;
+    let is_hung = hung.is_some_and(|since| since.elapsed() < HUNG_MEMORY);
+    let standing = if is_hung { HUNG_WAIT } else { STANDING_WAIT };
+    let asked = ask(&settings.socket, question, Waits { standing, answer: ANSWER_WAIT });
+    let hangs = matches!(asked, Err(ReaderError::Silent(_)));
+    locked(memory).hung = hangs.then(Instant::now);
+    if let Err(error) = &asked {
+        tracing::warn!(%error, "libvirt gives no answer");
+    }
+    asked
+}
+
+fn live_guests(
+    settings: &ReaderSettings,
+    memory: &Mutex<Memory>,
+    dependencies: &str,
+    now: Timestamp,
+) -> GuestsRead {
+    let fresh = || -> Result<GuestsRead, ReaderError> {
+        let standing = put(settings, memory, &Question::Standing)?.standing;
+        if let Some((key, host, guests, _)) = &locked(memory).guests
+            && *key == standing
+            && host == dependencies
+        {
+            return Ok(GuestsRead { guests: guests.clone(), standing: Some(standing) });
+        }
+        let asked = put(settings, memory, &Question::Guest)?;
+        let Some(Answer::Guest(guests)) = asked.answer else { return Err(ReaderError::Unexpected) };
+        // What is missing now may be there at the next question.
+        locked(memory).guests = guests
+            .issues
+            .iter()
+            .all(|issue| issue.kind == vmuster_proto::model::IssueKind::Unsupported)
+            .then(|| (asked.standing.clone(), dependencies.to_owned(), (*guests).clone(), now));
+        Ok(GuestsRead { guests: *guests, standing: Some(asked.standing) })
+    };
+    fresh().unwrap_or_else(|error| {
+        let memory = locked(memory);
+        let kept = memory.guests.as_ref().filter(|(_, host, ..)| host == dependencies);
+        let since = kept.map(|(.., since)| *since);
+        let mut guests = kept.map(|(_, _, guests, _)| guests.clone()).unwrap_or_default();
+        for section in [GUEST, HYPERVISOR] {
+            guests.issues.push(absence(section, &error, settings, since));
+        }
+        // It still holds as far as anybody knows.
+        GuestsRead { guests, standing: kept.map(|(key, ..)| key.clone()) }
+    })
+}
+
+fn live_house(settings: &ReaderSettings, memory: &Mutex<Memory>, now: Timestamp) -> HouseRead {
+    let question = Question::Domains { image_pools: settings.image_pools.clone() };
+    let fresh = put(settings, memory, &question).and_then(|asked| match asked.answer {
+        Some(Answer::Domains(house)) => Ok((asked.standing, *house)),
+        _ => Err(ReaderError::Unexpected),
+    });
+    match fresh {
+        Ok((standing, house)) => {
+            locked(memory).house = Some((house.clone(), now));
+            HouseRead { house, collected_at: Some(now), standing: Some(standing) }
+        }
+        Err(error) => {
+            let kept = locked(memory).house.clone();
+            let since = kept.as_ref().map(|(_, since)| *since);
+            let mut house = kept.map(|(house, _)| house).unwrap_or_default();
+            house.issues.push(absence(DOMAINS, &error, settings, since));
+            HouseRead { house, collected_at: since, standing: None }
+        }
+    }
+}
+
+fn absence(section: &str, error: &ReaderError, settings: &ReaderSettings, since: Option<Timestamp>) -> Issue {
+    let failure = error.told();
+    let kept = since.map(|since| format!("; shown as it was at {since}")).unwrap_or_default();
+    let detail = format!("{}{kept}", failure.detail);
+    Issue::new(section, error.source(&settings.socket), failure.kind, detail)
+}

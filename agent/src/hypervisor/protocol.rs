@@ -1,0 +1,299 @@
+//! What an agent and its reader say to each other, and how it goes over their socket (proto/vmuster/v1/reader.proto).
+//!
+//! Knows messages and frames. Must not know libvirt, nor when something is asked.
+
+use std::collections::BTreeMap;
+
+use prost::Message as _;
+use vmuster_proto::{
+    convert::{self, DecodeError},
+    model::{CpuComparison, CpuDefinition, Domain, Image, Issue, Promised, StoragePool},
+    pb::{self, reader_answer::Answer as PbAnswer, reader_question::Question as PbQuestion},
+};
+
+use super::guest::Guests;
+
+/// The length before each message.
+pub const LENGTH_BYTES: usize = 4;
+
+/// The largest question: a baseline of 1,000 CPUs with 200 features each has 5 MB.
+pub const QUESTION_MAX_BYTES: usize = 8 << 20;
+
+/// The largest answer: 10,000 domains with their CPU definitions have some 20 MB.
+pub const ANSWER_MAX_BYTES: usize = 32 << 20;
+
+/// Why a message could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ProtocolError {
+    /// The connection failed.
+    #[error("the connection between agent and reader broke")]
+    Io(#[from] std::io::Error),
+    /// It is larger than any real one.
+    #[error("a message of {0} bytes is larger than any that agent and reader exchange")]
+    TooLarge(usize),
+    /// It is not of this protocol.
+    #[error("agent and reader do not understand each other; are both of version {}?", env!("CARGO_PKG_VERSION"))]
+    Decode(#[source] prost::DecodeError),
+    /// It is of this protocol and makes no sense.
+    #[error("agent and reader do not understand each other")]
+    Field(#[from] DecodeError),
+    /// It says nothing this version knows.
+    #[error("agent and reader do not understand each other; are both of version {}?", env!("CARGO_PKG_VERSION"))]
+    Empty,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// Whether libvirt answers.
+    Standing,
+    /// What guests can be given.
+    Guest,
+    /// Guests and storage.
+    Domains {
+        /// Pools whose volumes are images.
+        image_pools: Vec<String>,
+    },
+    /// A CPU that all of these can run.
+    Baseline {
+        /// Checked already; the reader checks again.
+        cpus: Vec<CpuDefinition>,
+        /// List every feature of the result.
+        expand_features: bool,
+    },
+    /// Whether this host can run a CPU.
+    Comparison(Box<CpuDefinition>),
+    /// libvirt's own words, for a capture.
+    Record,
+}
+
+/// What is answered. Before every other answer but [`Answer::Failure`] comes a [`Answer::Standing`], as soon as libvirt
+/// has said anything at all: who waits then knows that it does not hang.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It could not be answered. The issue has no section: who asked knows what for.
+    Failure(Issue),
+    /// What the guest layer depends on; equal texts mean that it still holds.
+    Standing(String),
+    /// To [`Question::Guest`].
+    Guest(Box<Guests>),
+    /// To [`Question::Domains`].
+    Domains(Box<Guesthouse>),
+    /// To [`Question::Baseline`].
+    Baseline(Box<CpuDefinition>),
+    /// To [`Question::Comparison`]: the verdict, and why it is incompatible.
+    Comparison(CpuComparison, String),
+    /// To [`Question::Record`]: content by path below a recorded host's directory.
+    Record(BTreeMap<String, String>),
+}
+
+/// The guests of a host and where they are stored. None where an issue says why.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Guesthouse {
+    /// By UUID.
+    pub domains: Option<Vec<Domain>>,
+    /// By name.
+    pub pools: Option<Vec<StoragePool>>,
+    /// Of the pools asked for; None if none was.
+    pub images: Option<Vec<Image>>,
+    /// What all domains may use, those included whose definition could not be read.
+    pub promised: Option<Promised>,
+    /// What is absent, and why.
+    pub issues: Vec<Issue>,
+}
+
+/// A message with its length before it.
+fn frame(message: &impl prost::Message) -> Vec<u8> {
+    let length = u32::try_from(message.encoded_len()).unwrap_or(u32::MAX);
+    let mut frame = length.to_be_bytes().to_vec();
+    // A vector grows as it must.
+    let _ = message.encode(&mut frame);
+    frame
+}
+
+/// The length that four bytes announce.
+///
+/// # Errors
+/// It is above `max_bytes`.
+pub fn announced(length: [u8; LENGTH_BYTES], max_bytes: usize) -> Result<usize, ProtocolError> {
+    let length = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
+    if length > max_bytes { Err(ProtocolError::TooLarge(length)) } else { Ok(length) }
+}
+
+impl Question {
+    /// For the socket.
+    #[must_use]
+    pub fn to_frame(&self) -> Vec<u8> {
+        let question = match self {
+            Self::Standing => PbQuestion::Standing(pb::ReaderStandingQuestion {}),
+            Self::Guest => PbQuestion::Guest(pb::ReaderGuestQuestion {}),
+            Self::Domains { image_pools } => {
+                PbQuestion::Domains(pb::ReaderDomainsQuestion { image_pools: image_pools.clone() })
+            }
+            Self::Baseline { cpus, expand_features } => PbQuestion::Baseline(pb::ReaderBaselineQuestion {
+                cpus: cpus.iter().map(Into::into).collect(),
+                expand_features: *expand_features,
+            }),
+            Self::Comparison(cpu) => {
+                PbQuestion::Comparison(pb::ReaderComparisonQuestion { cpu: Some((&**cpu).into()) })
+            }
+            Self::Record => PbQuestion::Record(pb::ReaderRecordQuestion {}),
+        };
+        frame(&pb::ReaderQuestion { question: Some(question) })
+    }
+
+    /// From the socket, the length taken off.
+    ///
+    /// # Errors
+    /// It is no question.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ProtocolError> {
+        let message = pb::ReaderQuestion::decode(bytes).map_err(ProtocolError::Decode)?;
+        Ok(match message.question.ok_or(ProtocolError::Empty)? {
+            PbQuestion::Standing(pb::ReaderStandingQuestion {}) => Self::Standing,
+            PbQuestion::Guest(pb::ReaderGuestQuestion {}) => Self::Guest,
+            PbQuestion::Domains(question) => Self::Domains { image_pools: question.image_pools },
+            PbQuestion::Baseline(question) => {
+                let cpus = question.cpus.into_iter().map(CpuDefinition::try_from);
+                Self::Baseline {
+                    cpus: cpus.collect::<Result<_, _>>()?,
+                    expand_features: question.expand_features,
+                }
+            }
+            PbQuestion::Comparison(question) => {
+                let cpu = question.cpu.ok_or(ProtocolError::Empty)?;
+                Self::Comparison(Box::new(CpuDefinition::try_from(cpu)?))
+            }
+            PbQuestion::Record(pb::ReaderRecordQuestion {}) => Self::Record,
+        })
+    }
+}
+
+impl Answer {
+    /// For the socket.
+    #[must_use]
+    pub fn to_frame(&self) -> Vec<u8> {
+        let answer = match self {
+            Self::Failure(issue) => {
+                PbAnswer::Failure(convert::issues_to_pb(std::slice::from_ref(issue)).remove(0))
+            }
+            Self::Standing(key) => PbAnswer::Standing(pb::ReaderStanding { key: key.clone() }),
+            Self::Guest(guests) => PbAnswer::Guest(pb::ReaderGuest {
+                guest: guests.guest.as_ref().map(Into::into),
+                hypervisor: guests.hypervisor.as_ref().map(Into::into),
+                issues: convert::issues_to_pb(&guests.issues),
+            }),
+            Self::Domains(house) => PbAnswer::Domains(domains_to_pb(house)),
+            Self::Baseline(cpu) => PbAnswer::Baseline((&**cpu).into()),
+            Self::Comparison(comparison, detail) => PbAnswer::Comparison(pb::CompareCpuResponse {
+                comparison: pb::CpuComparison::from(*comparison).into(),
+                detail: detail.clone(),
+            }),
+            Self::Record(files) => {
+                PbAnswer::Record(pb::ReaderRecord { files: files.clone().into_iter().collect() })
+            }
+        };
+        frame(&pb::ReaderAnswer { answer: Some(answer) })
+    }
+
+    /// From the socket, the length taken off.
+    ///
+    /// # Errors
+    /// It is no answer.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ProtocolError> {
+        let message = pb::ReaderAnswer::decode(bytes).map_err(ProtocolError::Decode)?;
+        Ok(match message.answer.ok_or(ProtocolError::Empty)? {
+            PbAnswer::Failure(issue) => Self::Failure(Issue::try_from(issue)?),
+            PbAnswer::Standing(standing) => Self::Standing(standing.key),
+            PbAnswer::Guest(answer) => Self::Guest(Box::new(Guests {
+                guest: answer.guest.map(TryInto::try_into).transpose()?,
+                hypervisor: answer.hypervisor.map(TryInto::try_into).transpose()?,
+                issues: convert::issues(answer.issues)?,
+            })),
+            PbAnswer::Domains(answer) => Self::Domains(Box::new(domains_from_pb(answer)?)),
+            PbAnswer::Baseline(cpu) => Self::Baseline(Box::new(CpuDefinition::try_from(cpu)?)),
+            PbAnswer::Comparison(answer) => {
+                Self::Comparison(convert::cpu_comparison("comparison", answer.comparison)?, answer.detail)
+            }
+            PbAnswer::Record(answer) => Self::Record(answer.files.into_iter().collect()),
+        })
+    }
+}
+
+fn domains_to_pb(house: &Guesthouse) -> pb::ReaderDomains {
+    let Guesthouse { domains, pools, images, promised, issues } = house;
+    let domains = domains.as_ref().map(|all| pb::Domains { domains: all.iter().map(Into::into).collect() });
+    let pools = pools.as_ref().map(|all| pb::StoragePools { pools: all.iter().map(Into::into).collect() });
+    let images = images.as_ref().map(|all| pb::Images { images: all.iter().map(Into::into).collect() });
+    let promised = promised.as_ref().map(Into::into);
+    pb::ReaderDomains { domains, pools, images, promised, issues: convert::issues_to_pb(issues) }
+}
+
+fn domains_from_pb(answer: pb::ReaderDomains) -> Result<Guesthouse, DecodeError> {
+    let pb::ReaderDomains { domains, pools, images, promised, issues } = answer;
+    let domains = domains.map(|all| all.domains.into_iter().map(Domain::try_from).collect());
+    let pools = pools.map(|all| all.pools.into_iter().map(StoragePool::try_from).collect());
+    let images = images.map(|all| all.images.into_iter().map(Image::try_from).collect());
+    Ok(Guesthouse {
+        domains: domains.transpose()?,
+        pools: pools.transpose()?,
+        images: images.transpose()?,
+        promised: promised.map(Promised::try_from).transpose()?,
+        issues: convert::issues(issues)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use vmuster_proto::model::{CpuFeature, IssueKind};
+
+    use super::*;
+
+    fn cpu() -> CpuDefinition {
+        let feature = CpuFeature { name: "aes".to_owned(), policy: Some("require".to_owned()) };
+        CpuDefinition { model: Some("EPYC".to_owned()), features: vec![feature], ..CpuDefinition::default() }
+    }
+
+    #[test]
+    fn questions_and_answers_arrive_as_they_were_sent() {
+        let questions = [
+            Question::Standing,
+            Question::Guest,
+            Question::Domains { image_pools: vec!["images".to_owned()] },
+            Question::Baseline { cpus: vec![cpu(), cpu()], expand_features: true },
+            Question::Comparison(Box::new(cpu())),
+            Question::Record,
+        ];
+        for question in questions {
+            let frame = question.to_frame();
+            let (length, rest) = frame.split_first_chunk::<LENGTH_BYTES>().expect("a length");
+            assert_eq!(announced(*length, QUESTION_MAX_BYTES).expect("small"), rest.len());
+            assert_eq!(Question::from_bytes(rest).expect("a question"), question);
+        }
+        let issue = Issue::new("", "virConnectOpen", IssueKind::Denied, "why");
+        let guests = Guests { issues: vec![issue.clone()], ..Guests::default() };
+        let domain = Domain { uuid: "u".to_owned(), ..Domain::default() };
+        let house = Guesthouse { domains: Some(vec![domain]), images: Some(vec![]), ..Guesthouse::default() };
+        let answers = [
+            Answer::Failure(issue),
+            Answer::Standing("key".to_owned()),
+            Answer::Guest(Box::new(guests)),
+            Answer::Domains(Box::new(house)),
+            Answer::Baseline(Box::new(cpu())),
+            Answer::Comparison(CpuComparison::Superset, String::new()),
+            Answer::Record(BTreeMap::from([("a".to_owned(), "b".to_owned())])),
+        ];
+        for answer in answers {
+            assert_eq!(Answer::from_bytes(&answer.to_frame()[LENGTH_BYTES..]).expect("an answer"), answer);
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_is_refused() {
+        assert!(matches!(announced([255; 4], ANSWER_MAX_BYTES), Err(ProtocolError::TooLarge(4_294_967_295))));
+        assert!(matches!(Question::from_bytes(b""), Err(ProtocolError::Empty)));
+        assert!(matches!(Answer::from_bytes(b"\xff"), Err(ProtocolError::Decode(_))));
+        let verdict = pb::CompareCpuResponse { comparison: 9, detail: String::new() };
+        let answer = pb::ReaderAnswer { answer: Some(PbAnswer::Comparison(verdict)) };
+        assert!(matches!(Answer::from_bytes(&answer.encode_to_vec()), Err(ProtocolError::Field(_))));
+    }
+}

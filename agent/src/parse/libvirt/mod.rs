@@ -1,0 +1,15 @@
+//! libvirt's XML → types.
+//!
+//! Knows the elements that decide what guests can have and what they were promised. Must not know where the text comes
+//! from, nor libvirt's library.
+
+pub mod capabilities;
+pub mod cpu;
+pub mod domain;
+pub mod domain_capabilities;
+mod domain_devices;
+pub mod pool;
+pub mod render;
+pub mod xml;
+
+pub use xml::XmlError;
