@@ -17,6 +17,8 @@ if [ "${1:-}" = test ]; then
     command -v lspci >/dev/null 2>&1 || compared="$compared pciutils"
     command -v bindfs >/dev/null 2>&1 || compared="$compared bindfs"
     command -v fusermount3 >/dev/null 2>&1 || compared="$compared fuse3"
+    [ -e /usr/share/libvirt/cpu_map/x86_features.xml ] || compared="$compared libvirt0"
+    command -v qemu-system-x86_64 >/dev/null 2>&1 || compared="$compared qemu-system-x86"
 fi
 if [ -n "$compared" ]; then
     if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ]; then

@@ -8,6 +8,7 @@ mod cli;
 mod cli_answers;
 mod discovery;
 mod exit_codes;
+mod feature_names;
 mod freshness;
 mod house_rules;
 mod hung_mount;
