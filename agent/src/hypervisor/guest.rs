@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use vmuster_proto::model::{CpuDefinition, FeatureSet, GuestCpu, Hypervisor, Issue, IssueKind};
+use vmuster_proto::{
+    features::{Spelling, lookup},
+    model::{CpuDefinition, FeatureSet, GuestCpu, Hypervisor, Issue, IssueKind},
+};
 
 use crate::parse::libvirt::{
     XmlError,
@@ -125,6 +128,14 @@ fn given_features(expanded: &CpuDefinition) -> Result<FeatureSet, vmuster_proto:
     FeatureSet::from_names(given.map(|feature| feature.name.as_str()))
 }
 
+/// Those that the name table does not know.
+fn unrecognized(features: &FeatureSet) -> FeatureSet {
+    let names = features.names();
+    let unknown = names.iter().filter(|name| lookup(name, Spelling::Libvirt).feature().is_none());
+    // Names of a set are well formed.
+    FeatureSet::from_names(unknown.copied()).unwrap_or_default()
+}
+
 fn doubts(domain: &DomainCapabilities, source: &str, is_expanded: bool) -> Vec<Issue> {
     let unsupported = |detail: &str| Issue::new(GUEST, source, IssueKind::Unsupported, detail);
     let mut issues = Vec::new();
@@ -157,7 +168,7 @@ fn guest_cpu(
     GuestCpu {
         virt_type: domain.virt_type,
         machine_type: domain.machine_type,
-        unrecognized_features: None,
+        unrecognized_features: features.as_ref().map(unrecognized),
         model: of(|cpu| cpu.model.clone()),
         vendor: of(|cpu| cpu.vendor.clone()),
         physical_address_bits: host_model
@@ -228,9 +239,18 @@ mod tests {
         let guests = assemble(&texts(text(CAPABILITIES), Some(text(EXPANDED))));
         let guest = guests.guest.expect("a guest layer");
         assert_eq!(guest.features.expect("features").names(), ["sse2", "x2apic"]);
+        assert_eq!(guest.unrecognized_features.map(|set| set.len()), Some(0));
         assert_eq!((guest.model.as_deref(), guest.vendor.as_deref()), (Some("EPYC"), Some("AMD")));
         assert_eq!(guest.usable_models, ["EPYC"]);
         assert_eq!(guests.issues, []);
+    }
+
+    #[test]
+    fn names_newer_than_ours_pass_through_marked() {
+        let newer = EXPANDED.replace("sse2", "quantum-aes");
+        let guest = assemble(&texts(text(CAPABILITIES), Some(text(&newer)))).guest.expect("a guest layer");
+        assert_eq!(guest.features.expect("features").names(), ["quantum-aes", "x2apic"]);
+        assert_eq!(guest.unrecognized_features.expect("features").names(), ["quantum-aes"]);
     }
 
     #[test]
