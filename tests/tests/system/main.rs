@@ -17,3 +17,4 @@ mod live_tools;
 mod mutation;
 mod questions;
 mod reload;
+mod systemd_hardening;
