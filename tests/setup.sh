@@ -17,6 +17,10 @@ if [ "${1:-}" = test ]; then
     command -v lspci >/dev/null 2>&1 || compared="$compared pciutils"
     command -v bindfs >/dev/null 2>&1 || compared="$compared bindfs"
     command -v fusermount3 >/dev/null 2>&1 || compared="$compared fuse3"
+    # A Debian root with a systemd to boot; gpg finds the key that signs it.
+    command -v mmdebstrap >/dev/null 2>&1 || compared="$compared mmdebstrap"
+    command -v gpg >/dev/null 2>&1 || compared="$compared gpg"
+    command -v systemd-analyze >/dev/null 2>&1 || compared="$compared systemd"
 fi
 if [ -n "$compared" ]; then
     if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ]; then

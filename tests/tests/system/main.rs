@@ -18,3 +18,4 @@ mod mutation;
 mod questions;
 mod reload;
 mod systemd_hardening;
+mod systemd_units;
