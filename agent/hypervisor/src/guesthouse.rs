@@ -54,7 +54,6 @@ impl Questions {
 
     /// Definitions, those that could not be read, and figures: one call for all, one for each definition that may have
     /// changed.
-    #[expect(clippy::type_complexity, reason = "taken apart at once")]
     fn guests(&mut self, issues: &mut Vec<Issue>) -> Result<(Vec<Domain>, Vec<Undefined>, Figures), Issue> {
         let groups = sys::VIR_DOMAIN_STATS_STATE
             | sys::VIR_DOMAIN_STATS_BALLOON
@@ -161,7 +160,8 @@ impl Questions {
         issues: &mut Vec<Issue>,
     ) -> (Option<Vec<StoragePool>>, Option<Vec<Image>>) {
         const CALL: &str = "virConnectListAllStoragePools";
-        let listed = self.daemon.call(CALL, CALL_LIMIT, |connect: &Connect| connect.list_all_storage_pools(0));
+        let listed =
+            self.daemon.call(CALL, CALL_LIMIT, |connect: &Connect| connect.list_all_storage_pools(0));
         let listed = match listed {
             Ok(listed) => listed,
             Err(issue) => {
@@ -205,7 +205,7 @@ impl Questions {
         let mut pool = pool::parse(&text).map_err(|error| malformed(error.to_string()))?;
         let info = self.daemon.within("virStoragePoolGetInfo", CALL_LIMIT, || listed.info());
         let info = info.map_err(|error| of_pool(failure::issue("virStoragePoolGetInfo", &error)))?;
-        pool.state = pool_state(info.state.to_raw()).map(str::to_owned);
+        pool.state = pool_state(info.state).map(str::to_owned);
         if pool.state.as_deref() == Some("inactive") {
             // Of its last life.
             (pool.capacity_bytes, pool.allocation_bytes, pool.available_bytes) = (None, None, None);
@@ -215,8 +215,9 @@ impl Questions {
 
     fn add_images(&self, pool: &VirtPool, name: &str, images: &mut Vec<Image>, issues: &mut Vec<Issue>) {
         const CALL: &str = "virStoragePoolListAllVolumes";
-        let failed = |error: &virt::error::Error| {
-            Issue { section: format!("{IMAGES}[{name}]"), ..failure::issue(CALL, error) }
+        let failed = |error: &virt::error::Error| Issue {
+            section: format!("{IMAGES}[{name}]"),
+            ..failure::issue(CALL, error)
         };
         let volumes = match self.daemon.within(CALL, CALL_LIMIT, || pool.list_all_volumes(0)) {
             Ok(volumes) => volumes,

@@ -28,13 +28,12 @@ const VIRT_TYPES: [&str; 2] = ["kvm", "qemu"];
 
 /// Where libvirt looks for the emulator of the host's architecture: with another program there, guests can have other
 /// things. "{}" is the architecture.
-const EMULATORS: [&str; 6] = [
+const EMULATORS: [&str; 5] = [
     "/usr/bin/qemu-system-{}",
     "/usr/local/bin/qemu-system-{}",
     "/usr/libexec/qemu-kvm",
     "/usr/bin/qemu-kvm",
     "/usr/bin/kvm",
-    "/dev/kvm",
 ];
 
 /// Answers, with what is kept between questions.
@@ -72,7 +71,9 @@ impl Questions {
         let answer = match question {
             Question::Standing => self.standing().map(Answer::Standing),
             Question::Guest => Ok(Answer::Guest(Box::new(guest::assemble(&self.guest_texts())))),
-            Question::Domains { image_pools } => self.guesthouse(image_pools).map(|house| Answer::Domains(Box::new(house))),
+            Question::Domains { image_pools } => {
+                self.guesthouse(image_pools).map(|house| Answer::Domains(Box::new(house)))
+            }
             Question::Baseline { cpus, expand_features } => self.baseline(cpus, *expand_features),
             Question::Comparison(cpu) => self.compare(cpu),
             Question::Record => Ok(Answer::Record(self.record())),
@@ -80,7 +81,11 @@ impl Questions {
         answer.unwrap_or_else(Answer::Failure)
     }
 
-    fn text(&mut self, name: &'static str, call: impl Fn(&Connect) -> Result<String, virt::error::Error>) -> Text {
+    fn text(
+        &mut self,
+        name: &'static str,
+        call: impl Fn(&Connect) -> Result<String, virt::error::Error>,
+    ) -> Text {
         let content = self.daemon.call(name, PROBE_LIMIT, call).map_err(failure);
         Text { source: name.to_owned(), content }
     }
@@ -103,7 +108,10 @@ impl Questions {
                 "libvirt tells what guests can be given only to who may also change guests, and the reader may not: {}",
                 refused.detail
             );
-            return Text { source: DOMAIN_CAPABILITIES.to_owned(), content: Err(Failure { kind: IssueKind::Denied, detail }) };
+            return Text {
+                source: DOMAIN_CAPABILITIES.to_owned(),
+                content: Err(Failure { kind: IssueKind::Denied, detail }),
+            };
         }
         let mut first = None;
         for virt_type in VIRT_TYPES {
@@ -117,7 +125,10 @@ impl Questions {
         }
         let nothing = || Text {
             source: DOMAIN_CAPABILITIES.to_owned(),
-            content: Err(Failure { kind: IssueKind::Unsupported, detail: "there is no kind of guest".to_owned() }),
+            content: Err(Failure {
+                kind: IssueKind::Unsupported,
+                detail: "there is no kind of guest".to_owned(),
+            }),
         };
         first.unwrap_or_else(nothing)
     }
@@ -179,8 +190,10 @@ impl Questions {
             flags |= sys::VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES;
         }
         let call = |connect: &Connect| raw::baseline_hypervisor_cpu(connect, virt_type, &cpus, flags);
-        let text = self.daemon.try_call(BASELINE, PROBE_LIMIT, call).map_err(|error| refused(BASELINE, &error))?;
-        let malformed = |error: &dyn std::fmt::Display| Issue::new("", BASELINE, IssueKind::Malformed, error.to_string());
+        let text =
+            self.daemon.try_call(BASELINE, PROBE_LIMIT, call).map_err(|error| refused(BASELINE, &error))?;
+        let malformed =
+            |error: &dyn std::fmt::Display| Issue::new("", BASELINE, IssueKind::Malformed, error.to_string());
         Ok(Answer::Baseline(Box::new(cpu::answer(&text).map_err(|error| malformed(&error))?)))
     }
 
@@ -215,7 +228,8 @@ fn failure(issue: Issue) -> Failure {
 
 /// What is handed to libvirt is written anew from what was checked, whoever asks.
 fn checked(cpu: &CpuDefinition) -> Result<String, Issue> {
-    let refused = |error: &dyn std::fmt::Display| Issue::new("", "cpu", IssueKind::Malformed, error.to_string());
+    let refused =
+        |error: &dyn std::fmt::Display| Issue::new("", "cpu", IssueKind::Malformed, error.to_string());
     cpu::validate(cpu).map_err(|error| refused(&error))?;
     Ok(render::cpu(cpu))
 }

@@ -51,10 +51,14 @@ impl EventLoop {
         event_register_default_impl()?;
         let turns: Arc<(Mutex<u64>, Condvar)> = Arc::default();
         let counted = Arc::clone(&turns);
-        let turn = event_add_timeout(NEVER, move |_, _| {
-            *counted.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-            counted.1.notify_all();
-        })?;
+        let turn = event_add_timeout(
+            NEVER,
+            move |_, _| {
+                *counted.0.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+                counted.1.notify_all();
+            },
+            std::ptr::null_mut(),
+        )?;
         thread::spawn(|| {
             while let Ok(()) = event_run_default_impl() {}
             tracing::error!("libvirt's event loop ended: changes are seen by their age");

@@ -13,11 +13,11 @@ const CURE_ABSENT: &str = "start libvirt's daemon: systemctl start virtqemud.soc
 /// An error of a call, as an issue without a section.
 pub(crate) fn issue(call: &str, error: &Error) -> Issue {
     let (kind, cure) = match error.code().unwrap_or(ErrorNumber::InternalError) {
-            ErrorNumber::OperationDenied
-            | ErrorNumber::AuthFailed
-            | ErrorNumber::AuthUnavailable
-            | ErrorNumber::AuthCancelled
-            | ErrorNumber::AccessDenied => (IssueKind::Denied, Some(CURE_DENIED)),
+        ErrorNumber::OperationDenied
+        | ErrorNumber::AuthFailed
+        | ErrorNumber::AuthUnavailable
+        | ErrorNumber::AuthCancelled
+        | ErrorNumber::AccessDenied => (IssueKind::Denied, Some(CURE_DENIED)),
         ErrorNumber::NoSupport | ErrorNumber::ConfigUnsupported | ErrorNumber::ArgumentUnsupported => {
             (IssueKind::Unsupported, None)
         }

@@ -6,6 +6,7 @@
 
 use std::{
     ffi::{CStr, CString, c_char, c_int, c_uint, c_void},
+    mem::transmute,
     ptr,
     sync::Arc,
 };
@@ -262,13 +263,8 @@ pub(crate) fn watch_domains(connection: &Connect, changes: &Arc<dyn Changes>) ->
 
 /// What libvirt calls for an event; each sort has arguments of its own between the domain and `opaque`.
 fn callback_of(event: sys::virDomainEventID) -> sys::virConnectDomainEventGenericCallback {
-    type Lifecycle = unsafe extern "C" fn(
-        sys::virConnectPtr,
-        sys::virDomainPtr,
-        c_int,
-        c_int,
-        *mut c_void,
-    ) -> c_int;
+    type Lifecycle =
+        unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, c_int, c_int, *mut c_void) -> c_int;
     type Generic = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, *mut c_void);
     type Device = unsafe extern "C" fn(sys::virConnectPtr, sys::virDomainPtr, *const c_char, *mut c_void);
     type Tunable = unsafe extern "C" fn(
@@ -278,15 +274,13 @@ fn callback_of(event: sys::virDomainEventID) -> sys::virConnectDomainEventGeneri
         c_int,
         *mut c_void,
     );
-    // SAFETY: VIR_DOMAIN_EVENT_CALLBACK: libvirt casts it back to the type that the event's number stands for.
     Some(match event {
-        sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE => unsafe {
-            std::mem::transmute::<Lifecycle, Generic>(on_lifecycle)
-        },
+        // SAFETY: VIR_DOMAIN_EVENT_CALLBACK: libvirt casts it back to the type that the event's number stands for.
+        sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE => unsafe { transmute::<Lifecycle, Generic>(on_lifecycle) },
         // SAFETY: as above.
-        sys::VIR_DOMAIN_EVENT_ID_TUNABLE => unsafe { std::mem::transmute::<Tunable, Generic>(on_tunable) },
+        sys::VIR_DOMAIN_EVENT_ID_TUNABLE => unsafe { transmute::<Tunable, Generic>(on_tunable) },
         // SAFETY: as above.
-        _ => unsafe { std::mem::transmute::<Device, Generic>(on_device) },
+        _ => unsafe { transmute::<Device, Generic>(on_device) },
     })
 }
 

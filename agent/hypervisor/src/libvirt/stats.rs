@@ -112,11 +112,12 @@ mod tests {
         let figures = figures(&guest(1));
         assert_eq!(figures.state.as_deref(), Some("running"));
         assert_eq!((figures.vcpus, figures.vcpus_max), (Some(1), Some(2)));
-        assert_eq!(figures.memory_bytes.zip(figures.memory_max_bytes), Some((Bytes(128 << 20), Bytes(256 << 20))));
-        let vda = DiskFigures {
-            virtual_bytes: Some(Bytes(5_368_709_120)),
-            allocation_bytes: Some(Bytes(200_704)),
-        };
+        assert_eq!(
+            figures.memory_bytes.zip(figures.memory_max_bytes),
+            Some((Bytes(128 << 20), Bytes(256 << 20)))
+        );
+        let vda =
+            DiskFigures { virtual_bytes: Some(Bytes(5_368_709_120)), allocation_bytes: Some(Bytes(200_704)) };
         let disks = BTreeMap::from([("vda".to_owned(), vda), ("sda".to_owned(), DiskFigures::default())]);
         assert_eq!(figures.disks, disks, "the layer below vda is no disk");
     }
