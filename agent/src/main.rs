@@ -87,7 +87,7 @@ fn main() -> ExitCode {
         Ok(source) => source,
         Err(error) => return fail(&error.into(), EXIT_CONFIGURATION),
     };
-    let host = Host::new(source, config.name.clone(), Arc::new(SystemClock));
+    let host = Host::new(source, config.name.clone(), Arc::new(SystemClock)).reading_by(config.reader());
     match arguments.command {
         Command::CheckConfig => match check(&config) {
             Ok(_) => {
@@ -137,7 +137,8 @@ async fn collect(config: &Config, host: Host, output: Output) -> anyhow::Result<
 async fn capture(config: &Config, directory: &Path, no_redact: bool) -> anyhow::Result<()> {
     capture::prepare(directory)?;
     let log = AccessLog::default();
-    let host = Host::new(HostSource::live()?.noting(log.clone()), config.name.clone(), Arc::new(SystemClock));
+    let source = HostSource::live()?.noting(log.clone());
+    let host = Host::new(source, config.name.clone(), Arc::new(SystemClock)).reading_by(config.reader());
     let thread = CollectorThread::start(Arc::new(host), config.collect_deadline, StepDeadlines::default())?;
     let snapshot = thread.snapshot().await?;
     let hostname = snapshot.inventory.system.as_ref().and_then(|system| system.hostname.clone());

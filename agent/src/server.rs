@@ -1,6 +1,6 @@
 //! An agent as a server: sockets, shutdown.
 
-use std::{future::Future, io, sync::Arc};
+use std::{future::Future, io, path::PathBuf, sync::Arc};
 
 use vmuster_proto::{
     pb::agent_service_server::{AgentServiceServer, SERVICE_NAME},
@@ -27,6 +27,17 @@ pub enum ServerError {
     /// Every collection would be too late.
     #[error("`collect_deadline` must not be zero")]
     NoTime,
+    /// What it is relative to, nobody could say.
+    #[error("`{key}` must be an absolute path, and {} is none", path.display())]
+    NotAbsolute {
+        /// Which setting.
+        key: &'static str,
+        /// As it is written.
+        path: PathBuf,
+    },
+    /// A name that no pool has.
+    #[error("`image_pools` has an empty name")]
+    NamelessPool,
     /// The configured group does not exist.
     #[error(transparent)]
     Group(#[from] UnknownGroup),
@@ -54,6 +65,14 @@ pub fn check(config: &Config) -> Result<Option<u32>, ServerError> {
     }
     if let Some(address) = config.listen.iter().find(|address| !address.is_local() && !config.insecure) {
         return Err(ListenError::Insecure(address.clone()).into());
+    }
+    let directories = config.image_directories.iter().map(|path| ("image_directories", path));
+    let mut paths = std::iter::once(("hypervisor_socket", &config.hypervisor_socket)).chain(directories);
+    if let Some((key, path)) = paths.find(|(_, path)| !path.is_absolute()) {
+        return Err(ServerError::NotAbsolute { key, path: path.clone() });
+    }
+    if config.image_pools.iter().any(|name| name.trim().is_empty()) {
+        return Err(ServerError::NamelessPool);
     }
     Ok(config.socket_group.as_deref().map(group_id).transpose()?)
 }
@@ -109,5 +128,26 @@ impl Agent {
         // An agent changes nothing, so there is no role above reader to give.
         let policy = RolePolicy::default();
         Ok(serve(routes.routes(), self.listeners, &policy, Limits::AGENT, shutdown).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_that_depend_on_where_the_agent_was_started_are_refused() {
+        assert!(check(&Config::default()).is_ok());
+        let problem = |config: Config| check(&config).expect_err("refused").to_string();
+        let socket = Config { hypervisor_socket: "hypervisor.sock".into(), ..Config::default() };
+        assert_eq!(
+            problem(socket),
+            "`hypervisor_socket` must be an absolute path, and hypervisor.sock is none"
+        );
+        let directories = vec!["/srv/images".into(), "images".into()];
+        let directories = Config { image_directories: directories, ..Config::default() };
+        assert_eq!(problem(directories), "`image_directories` must be an absolute path, and images is none");
+        let pools = Config { image_pools: vec![" ".to_owned()], ..Config::default() };
+        assert_eq!(problem(pools), "`image_pools` has an empty name");
     }
 }

@@ -1,13 +1,18 @@
-//! Many files of one directory without walking its path for each.
+//! Many files of one directory without walking its path for each: their content, or only their sizes.
 
 use std::os::fd::OwnedFd;
 
 use rustix::{
-    fs::{Mode, ResolveFlags, openat2},
+    fs::{AtFlags, Dir, FileType, Mode, ResolveFlags, openat2, statat},
     io::Errno,
 };
 
-use super::{Access, FILE_FLAGS, HostRoot, ReadError, ReadFailure};
+use super::{
+    Access, DIRECTORY_ENTRIES_MAX, DIRECTORY_FLAGS, FILE_FLAGS, HostRoot, ReadError, ReadFailure, is_absent,
+};
+
+/// st_blocks counts in these, whatever the file system's blocks are (stat(2)).
+const STAT_BLOCK_BYTES: u64 = 512;
 
 /// An open directory below a root; the root reads from it.
 #[derive(Debug)]
@@ -53,5 +58,39 @@ impl HostRoot {
             // A link, which only the root can follow; or a kernel without openat2.
             Err(_) => self.read(path),
         }
+    }
+
+    /// The regular files of a directory, by name, and the bytes each takes on disk; links are not followed, and names
+    /// that are not UTF-8 are left out. Not noted: a capture has no need of the directory.
+    ///
+    /// # Errors
+    /// As [`HostRoot::read_dir`].
+    pub fn sizes_in(&self, path: &str) -> Result<Vec<(String, u64)>, ReadError> {
+        let failed = |source| ReadError { path: path.to_owned(), source };
+        let os = |errno| failed(ReadFailure::Os(errno));
+        let directory = self.open(path, DIRECTORY_FLAGS).map_err(os)?;
+        let mut sizes = Vec::new();
+        for (count, entry) in Dir::read_from(&directory).map_err(os)?.enumerate() {
+            if count >= DIRECTORY_ENTRIES_MAX {
+                return Err(failed(ReadFailure::TooManyEntries));
+            }
+            let entry = entry.map_err(os)?;
+            if !matches!(entry.file_type(), FileType::RegularFile | FileType::Unknown) {
+                continue;
+            }
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            match statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(status) if FileType::from_raw_mode(status.st_mode) == FileType::RegularFile => {
+                    let blocks = u64::try_from(status.st_blocks).unwrap_or(0);
+                    sizes.push((name.to_owned(), blocks.saturating_mul(STAT_BLOCK_BYTES)));
+                }
+                Ok(_) => {}
+                // It went away meanwhile.
+                Err(errno) if is_absent(errno) => {}
+                Err(errno) => return Err(os(errno)),
+            }
+        }
+        sizes.sort_unstable();
+        Ok(sizes)
     }
 }
