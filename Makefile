@@ -33,12 +33,14 @@ FUZZ_SECONDS ?= 120
 fuzz:
 	@agent/fuzz/run.sh $(FUZZ_SECONDS)
 
-lint: setup
+lint:
+	@tests/setup.sh all
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	@$(MAKE) --no-print-directory deny
 
-docs: setup
+docs:
+	@tests/setup.sh all
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
 
 # Installs cargo-deny once (about three minutes); a machine that has it pays nothing.

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes sure that what building and testing need is there: Rust (asked for), a C compiler and linker (installed).
-# `setup.sh test` also installs the programs that tests compare with. Without root those tests say that they are left out.
+# `setup.sh all` adds what building the hypervisor's reader needs, and `setup.sh test` also the programs that tests
+# compare with. Without root those tests say that they are left out.
 set -eu
 
 missing=
@@ -10,6 +11,11 @@ if ! [ -e /usr/include/stdlib.h ]; then missing="$missing libc6-dev"; fi
 # cargo checks its registry's certificate against these.
 if ! [ -e /etc/ssl/certs/ca-certificates.crt ]; then missing="$missing ca-certificates"; fi
 
+if [ -n "${1:-}" ]; then
+    command -v pkg-config >/dev/null 2>&1 || missing="$missing pkg-config"
+    [ -e /usr/include/libvirt/libvirt.h ] || missing="$missing libvirt-dev"
+fi
+
 compared=
 if [ "${1:-}" = test ]; then
     command -v lscpu >/dev/null 2>&1 || compared="$compared util-linux"
@@ -17,8 +23,17 @@ if [ "${1:-}" = test ]; then
     command -v lspci >/dev/null 2>&1 || compared="$compared pciutils"
     command -v bindfs >/dev/null 2>&1 || compared="$compared bindfs"
     command -v fusermount3 >/dev/null 2>&1 || compared="$compared fuse3"
+    # A libvirt of a test's own, with guests.
+    command -v libvirtd >/dev/null 2>&1 || compared="$compared libvirt-daemon libvirt-daemon-driver-qemu"
+    command -v virsh >/dev/null 2>&1 || compared="$compared libvirt-clients"
     [ -e /usr/share/libvirt/cpu_map/x86_features.xml ] || compared="$compared libvirt0"
     command -v qemu-system-x86_64 >/dev/null 2>&1 || compared="$compared qemu-system-x86"
+    command -v qemu-img >/dev/null 2>&1 || compared="$compared qemu-utils"
+    command -v valgrind >/dev/null 2>&1 || compared="$compared valgrind"
+    # A Debian root with a systemd to boot; gpg finds the key that signs it.
+    command -v mmdebstrap >/dev/null 2>&1 || compared="$compared mmdebstrap"
+    command -v gpg >/dev/null 2>&1 || compared="$compared gpg"
+    command -v systemd-analyze >/dev/null 2>&1 || compared="$compared systemd"
 fi
 if [ -n "$compared" ]; then
     if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ]; then

@@ -5,5 +5,6 @@ pub mod coordinators;
 pub mod fixtures;
 pub mod programs;
 pub mod synthetic;
+pub mod systemd_box;
 pub mod tools;
 pub mod waiting;

@@ -69,6 +69,12 @@ pub struct Versions {
     pub qemu: Option<String>,
 }
 
+/// libvirt's version numbers have three decimal digits for each part: 9000000 is "9.0.0".
+#[must_use]
+pub fn dotted_version(number: u64) -> String {
+    format!("{}.{}.{}", number / 1_000_000, number / 1000 % 1000, number % 1000)
+}
+
 /// Everything libvirt said of guests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuestTexts {

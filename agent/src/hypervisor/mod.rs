@@ -77,7 +77,7 @@ pub(crate) struct HouseRead {
 #[derive(Debug)]
 pub(crate) enum Link {
     /// This machine's, by its reader.
-    Live(ReaderSettings, Mutex<Memory>),
+    Live(Box<(ReaderSettings, Mutex<Memory>)>),
     /// A recorded host's files.
     Recorded,
 }
@@ -93,14 +93,14 @@ pub(crate) struct Memory {
 
 impl Link {
     pub(crate) fn live(settings: ReaderSettings) -> Self {
-        Self::Live(settings, Mutex::default())
+        Self::Live(Box::new((settings, Mutex::default())))
     }
 
     /// What guests can be given. `dependencies`: what that depends on beside libvirt and QEMU.
     pub(crate) fn guests(&self, root: &HostRoot, dependencies: &str, now: Timestamp) -> GuestsRead {
         match self {
             Self::Recorded => GuestsRead { guests: recorded::guests(root), standing: None },
-            Self::Live(settings, memory) => live_guests(settings, memory, dependencies, now),
+            Self::Live(live) => live_guests(&live.0, &live.1, dependencies, now),
         }
     }
 
@@ -108,7 +108,7 @@ impl Link {
     pub(crate) fn house(&self, root: &HostRoot, now: Timestamp) -> HouseRead {
         match self {
             Self::Recorded => recorded::house(root),
-            Self::Live(settings, memory) => live_house(settings, memory, now),
+            Self::Live(live) => live_house(&live.0, &live.1, now),
         }
     }
 }

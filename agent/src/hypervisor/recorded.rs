@@ -7,7 +7,7 @@ use super::{
     HouseRead,
     domains::{self, Assembled, DOMAINS, Undefined},
     figures::{FIGURES_JSON, Figures},
-    guest::{self, Failure, GUEST, GuestTexts, Guests, HYPERVISOR, Text, Versions},
+    guest::{self, Failure, GUEST, GuestTexts, Guests, HYPERVISOR, Text, Versions, dotted_version},
     protocol::Guesthouse,
 };
 use crate::{
@@ -47,14 +47,9 @@ impl Version {
     fn text(self) -> String {
         match self {
             Self::Text(text) => text,
-            Self::Number(number) => dotted(number),
+            Self::Number(number) => dotted_version(number),
         }
     }
-}
-
-/// libvirt's numbers have three decimal digits for each part.
-pub(super) fn dotted(number: u64) -> String {
-    format!("{}.{}.{}", number / 1_000_000, number / 1000 % 1000, number % 1000)
 }
 
 pub(super) fn guests(root: &HostRoot) -> Guests {

@@ -18,3 +18,5 @@ mod live_tools;
 mod mutation;
 mod questions;
 mod reload;
+mod systemd_hardening;
+mod systemd_units;

@@ -74,7 +74,7 @@ fn models(mode: Node<'_, '_>) -> Result<Vec<GuestCpuModel>, XmlError> {
         let Some(name) = attribute(blockers, "model") else { continue };
         let features = children(blockers, "feature").filter_map(|feature| feature.attribute("name"));
         let features = FeatureSet::from_names(features)
-            .map_err(|error| XmlError::value(format!("<blockers model='{name}'>"), error))?;
+            .map_err(|error| XmlError::value(format!("<blockers model='{name}'>"), error.to_string()))?;
         if let Ok(place) = models.binary_search_by(|model| model.name.as_str().cmp(&name)) {
             models[place].blockers = Some(features);
         }

@@ -46,10 +46,10 @@ pub enum XmlError {
 }
 
 impl XmlError {
-    pub(super) fn value(element: impl Into<String>, problem: impl ToString) -> Self {
+    pub(super) fn value(element: impl Into<String>, problem: impl Into<String>) -> Self {
         // What is quoted is a peer's or libvirt's and may be of any length.
         let cut = |text: String| text.chars().take(200).collect();
-        Self::Value { element: cut(element.into()), problem: cut(problem.to_string()) }
+        Self::Value { element: cut(element.into()), problem: cut(problem.into()) }
     }
 }
 
@@ -111,7 +111,9 @@ pub(super) fn number<T: std::str::FromStr>(node: Node<'_, '_>, name: &str) -> Op
 /// It is there and is no set.
 pub(super) fn set(node: Node<'_, '_>, name: &str) -> Result<Option<CpuSet>, XmlError> {
     let Some(list) = attribute(node, name) else { return Ok(None) };
-    let refused = |error| XmlError::value(format!("{}/@{name}", node.tag_name().name()), error);
+    let refused = |error: vmuster_proto::model::ParseCpuSetError| {
+        XmlError::value(format!("{}/@{name}", node.tag_name().name()), error.to_string())
+    };
     list.parse().map(Some).map_err(refused)
 }
 

@@ -1,0 +1,151 @@
+//! Takes questions, one at a time: libvirt's limit of calls at once is small, and the agent asks one thing after another.
+
+use std::{
+    collections::BTreeSet,
+    io::{self, Read as _, Write as _},
+    os::{
+        fd::{AsFd as _, OwnedFd},
+        unix::net::{UnixListener, UnixStream},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use vmuster_agent::hypervisor::protocol::{
+    Answer, LENGTH_BYTES, ProtocolError, QUESTION_MAX_BYTES, Question, announced,
+};
+use vmuster_proto::model::{Issue, IssueKind};
+
+use crate::questions::Questions;
+
+/// For a question to arrive and an answer to be taken: whoever connects is on this machine, and holds up all others.
+const PEER_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Users who may ask.
+#[derive(Debug, Clone)]
+pub(crate) struct Peers(BTreeSet<u32>);
+
+impl Peers {
+    /// Root, the user this process runs as, and those named.
+    ///
+    /// # Errors
+    /// There is no such user.
+    pub(crate) fn new(names: &[String]) -> anyhow::Result<Self> {
+        let mut uids = BTreeSet::from([0, rustix::process::geteuid().as_raw()]);
+        for name in names {
+            let user =
+                nix::unistd::User::from_name(name).with_context(|| format!("cannot look up user {name}"))?;
+            let user = user.with_context(|| format!("there is no user {name}: see --allow-user"))?;
+            uids.insert(user.uid.as_raw());
+        }
+        Ok(Self(uids))
+    }
+}
+
+/// Answers until nobody has asked for a while.
+pub(crate) struct Server {
+    listener: UnixListener,
+    peers: Peers,
+    idle: Duration,
+}
+
+impl Server {
+    /// # Errors
+    /// Standard input is no listening socket.
+    pub(crate) fn on_stdin(peers: Peers, idle: Duration) -> anyhow::Result<Self> {
+        let descriptor: OwnedFd =
+            io::stdin().as_fd().try_clone_to_owned().context("cannot use standard input")?;
+        let listens = rustix::net::sockopt::socket_acceptconn(&descriptor).unwrap_or(false);
+        anyhow::ensure!(
+            listens,
+            "standard input is not a listening socket: start it by vmuster-hypervisor.socket, or use `supervise`"
+        );
+        let listener = UnixListener::from(descriptor);
+        // Somebody who gave up between poll and accept must not hang us.
+        listener.set_nonblocking(true).context("cannot use standard input")?;
+        Ok(Self { listener, peers, idle })
+    }
+
+    /// # Errors
+    /// The listening socket failed.
+    pub(crate) fn run(&self, questions: &mut Questions) -> anyhow::Result<()> {
+        while self.wait()? {
+            match self.listener.accept() {
+                Ok((stream, _)) => {
+                    if let Err(error) = self.serve(stream, questions) {
+                        tracing::warn!(%error, "a question was not answered");
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error).context("cannot accept a question"),
+            }
+        }
+        tracing::info!("nobody asks: ended");
+        questions.daemon.disconnect();
+        Ok(())
+    }
+
+    /// Whether there is a question; false after the idle time.
+    fn wait(&self) -> anyhow::Result<bool> {
+        let end = Instant::now() + self.idle;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let timeout = Timespec::try_from(left).context("the idle time is too long")?;
+            let mut descriptors = [PollFd::new(&self.listener, PollFlags::IN)];
+            match poll(&mut descriptors, Some(&timeout)) {
+                Ok(0) => return Ok(false),
+                Ok(_) => return Ok(true),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error).context("cannot wait for questions"),
+            }
+        }
+    }
+
+    fn serve(&self, mut stream: UnixStream, questions: &mut Questions) -> Result<(), ProtocolError> {
+        stream.set_nonblocking(false)?;
+        stream.set_read_timeout(Some(PEER_DEADLINE))?;
+        stream.set_write_timeout(Some(PEER_DEADLINE))?;
+        let peer = rustix::net::sockopt::socket_peercred(&stream).map_err(io::Error::from)?;
+        if !self.peers.0.contains(&peer.uid.as_raw()) {
+            let uid = peer.uid.as_raw();
+            tracing::warn!(uid, "somebody else's question");
+            let detail = format!("user id {uid} may not ask this reader: see --allow-user");
+            let issue = Issue::new("", "vmuster-hypervisor", IssueKind::Denied, detail);
+            return Ok(stream.write_all(&Answer::Failure(issue).to_frame())?);
+        }
+        if has_gone(&stream) {
+            return Ok(());
+        }
+        let question = question(&mut stream)?;
+        let standing = match questions.standing() {
+            Ok(standing) => standing,
+            Err(issue) => return Ok(stream.write_all(&Answer::Failure(issue).to_frame())?),
+        };
+        stream.write_all(&Answer::Standing(standing).to_frame())?;
+        if question != Question::Standing {
+            stream.write_all(&questions.answer(&question).to_frame())?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the asker hung up while another question was answered: nobody waits for this one any more.
+fn has_gone(stream: &UnixStream) -> bool {
+    let mut descriptors = [PollFd::new(stream, PollFlags::RDHUP)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    matches!(poll(&mut descriptors, Some(&now)), Ok(1..))
+}
+
+fn question(stream: &mut UnixStream) -> Result<Question, ProtocolError> {
+    let mut length = [0; LENGTH_BYTES];
+    stream.read_exact(&mut length)?;
+    let mut message = Vec::new();
+    // Grows with what arrives, not with what is announced.
+    let length = announced(length, QUESTION_MAX_BYTES)?;
+    stream.take(u64::try_from(length).unwrap_or(0)).read_to_end(&mut message)?;
+    if message.len() < length {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+    }
+    Question::from_bytes(&message)
+}
