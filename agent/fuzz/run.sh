@@ -41,7 +41,7 @@ fi
     set -- $list
 }
 
-printf '%-14s %8s %12s %9s  %s\n' TARGET SECONDS EXECUTIONS COVERAGE FINDINGS
+printf '%-28s %8s %12s %9s  %s\n' TARGET SECONDS EXECUTIONS COVERAGE FINDINGS
 for target; do
     case $target in
         cpuinfo | mountinfo) time=$((seconds * 5)) ;;
@@ -55,7 +55,7 @@ for target; do
         -rss_limit_mb=1024 -print_final_stats=1 >"$dir/log" 2>&1 || findings=1
     executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$dir/log")
     coverage=$(sed -n 's/^#.* cov: \([0-9]*\) .*/\1/p' "$dir/log" | tail -n 1)
-    printf '%-14s %8s %12s %9s  %s\n' "$target" "$time" "${executions:--}" "${coverage:--}" "$findings"
+    printf '%-28s %8s %12s %9s  %s\n' "$target" "$time" "${executions:--}" "${coverage:--}" "$findings"
     if [ "$findings" -ne 0 ]; then
         tail -n 40 "$dir/log" >&2
         exit 1

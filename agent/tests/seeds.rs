@@ -6,9 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use vmuster_agent::hypervisor::protocol::{Answer, Question};
 use vmuster_agent::parse::{
-    cpuid_dump, cpuinfo, distance, libvirt_arch, loadavg, meminfo, mountinfo, os_release, pci_ids, pci_path,
-    pressure, statvfs_json, sysinfo, uevent,
+    cpuid_dump, cpuinfo, distance, libvirt, libvirt_arch, loadavg, meminfo, mountinfo, os_release, pci_ids,
+    pci_path, pressure, statvfs_json, sysinfo, uevent,
 };
 use vmuster_proto::model::{CpuSet, Snapshot};
 
@@ -49,6 +50,26 @@ fn is_read(target: &str, name: &str, bytes: &[u8]) -> Result<bool, String> {
             info.arch.is_some() && info.bad_fields.is_empty() != (name == "bad-fields")
         }
         "distance" => distance::parse(&text).map_err(|e| error(&e))?.is_empty() == text.trim().is_empty(),
+        "libvirt_capabilities" => {
+            let read = libvirt::capabilities::parse(&text).map_err(|e| error(&e))?;
+            read.emulator.is_some() && !read.machine_types.is_empty()
+        }
+        "libvirt_cpu" => {
+            let read = libvirt::cpu::of_caller(&text).map_err(|e| error(&e))?;
+            libvirt::cpu::answer(&text).map_err(|e| error(&e))? == read
+        }
+        "libvirt_domain" => libvirt::domain::parse(&text).map_err(|e| error(&e))?.memory_max_bytes.is_some(),
+        "libvirt_domain_capabilities" => {
+            libvirt::domain_capabilities::parse(&text).map_err(|e| error(&e))?.models.is_some()
+        }
+        "libvirt_pool" => {
+            let read = libvirt::pool::parse(&text).map_err(|e| error(&e))?;
+            read.identity.is_some() != (name == "dir")
+        }
+        "reader_messages" if name.starts_with("question") => {
+            Question::from_bytes(bytes).map_err(|e| error(&e)).map(|_| true)?
+        }
+        "reader_messages" => Answer::from_bytes(bytes).map_err(|e| error(&e)).map(|_| true)?,
         "libvirt_arch" => libvirt_arch::parse(&text).is_some(),
         "loadavg" => loadavg::parse(&text).map_err(|e| error(&e))?.threads.is_some(),
         "meminfo" => meminfo::parse(&text).map_err(|e| error(&e))?.total.is_some(),
@@ -93,6 +114,10 @@ fn seeds_are_valid_and_small() {
     }
 }
 
+fn public_modules(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
+}
+
 #[test]
 fn each_parser_has_a_target_and_seeds() {
     let names = |directory: &str| -> BTreeSet<String> {
@@ -106,7 +131,12 @@ fn each_parser_has_a_target_and_seeds() {
         manifest.lines().filter_map(|line| line.strip_prefix("path = \"targets/")).collect();
     assert_eq!(targets.iter().map(|name| format!("{name}.rs\"")).collect::<Vec<_>>(), Vec::from_iter(built));
     let modules = text("../src/parse/mod.rs");
-    let parsers = modules.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
-    let without: Vec<_> = parsers.filter(|parser| !targets.contains(*parser)).collect();
+    let of_libvirt = text("../src/parse/libvirt/mod.rs");
+    let mut parsers: Vec<String> = public_modules(&modules).map(str::to_owned).collect();
+    // Their folder, and what all of them go through.
+    parsers.retain(|parser| parser != "libvirt");
+    let documents = public_modules(&of_libvirt).filter(|module| !["render", "xml"].contains(module));
+    parsers.extend(documents.map(|document| format!("libvirt_{document}")));
+    let without: Vec<_> = parsers.iter().filter(|parser| !targets.contains(*parser)).collect();
     assert!(without.is_empty(), "no target for {without:?}: see docs/fuzzing.md");
 }

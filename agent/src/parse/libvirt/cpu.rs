@@ -37,7 +37,7 @@ pub fn definition(node: Node<'_, '_>) -> CpuDefinition {
             Some(CpuFeature { name: attribute(feature, "name")?, policy: attribute(feature, "policy") })
         })
         .collect();
-    features.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    features.sort_by(|a, b| a.name.cmp(&b.name));
     CpuDefinition {
         arch: child_text(node, "arch"),
         mode: attribute(node, "mode"),

@@ -100,7 +100,7 @@ fn numa(root: Node<'_, '_>) -> Result<Option<DomainNuma>, XmlError> {
     for (position, cell) in (0u32..).zip(layout.into_iter().flat_map(|numa| children(numa, "cell"))) {
         cells.push(guest_cell(position, cell)?);
     }
-    cells.sort_unstable_by_key(|cell| cell.id);
+    cells.sort_by_key(|cell| cell.id);
     for node in tuning.into_iter().flat_map(|tuning| children(tuning, "memnode")) {
         let id: Option<u32> = number(node, "cellid");
         let Some(cell) = cells.iter_mut().find(|cell| Some(cell.id) == id) else { continue };

@@ -10,7 +10,8 @@ pub(super) fn disks(domain: Node<'_, '_>) -> Vec<DomainDisk> {
     let devices = child(domain, "devices");
     let mut disks: Vec<DomainDisk> =
         devices.into_iter().flat_map(|devices| children(devices, "disk")).filter_map(disk).collect();
-    disks.sort_unstable_by(|a, b| a.target.cmp(&b.target));
+    // Stable: what libvirt would refuse, two of one target, stays in order.
+    disks.sort_by(|a, b| a.target.cmp(&b.target));
     disks
 }
 
@@ -51,7 +52,8 @@ fn disk(disk: Node<'_, '_>) -> Option<DomainDisk> {
 fn network_source(source: Option<Node<'_, '_>>) -> Option<String> {
     let source = source?;
     let name = attribute(source, "name").unwrap_or_default();
-    Some(format!("{}:{name}", attribute(source, "protocol")?))
+    let protocol = attribute(source, "protocol").filter(|protocol| !protocol.contains(':'))?;
+    Some(format!("{protocol}:{name}"))
 }
 
 /// PCI functions given to the guest, as devices or as network interfaces; sorted.

@@ -211,10 +211,10 @@ fn write_disk(out: &mut Writer, disk: &DomainDisk) {
     }
     let source = disk.source.as_deref();
     match (kind.unwrap_or("file"), source) {
-        (_, None) => {}
-        ("volume", _) => {
+        ("volume", _) if disk.pool.is_some() || disk.volume.is_some() => {
             out.empty("source", &[("pool", disk.pool.as_deref()), ("volume", disk.volume.as_deref())]);
         }
+        (_, None) => {}
         ("network", Some(source)) => {
             let (protocol, name) = source.split_once(':').unwrap_or((source, ""));
             out.empty("source", &[("protocol", Some(protocol)), ("name", Some(name))]);

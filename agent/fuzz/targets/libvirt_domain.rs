@@ -1,0 +1,13 @@
+//! <domain>.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use vmuster_agent::parse::libvirt::{domain::parse, render};
+
+fuzz_target!(|text: &str| {
+    let Ok(domain) = parse(text) else { return };
+    assert!(!domain.name.is_empty() && !domain.uuid.is_empty());
+    assert!(domain.disks.is_sorted_by(|a, b| a.target <= b.target));
+    let written = render::domain(&domain);
+    assert_eq!(parse(&written), Ok(domain), "{written}");
+});
