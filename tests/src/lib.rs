@@ -3,7 +3,9 @@
 pub mod agents;
 pub mod coordinators;
 pub mod fixtures;
+pub mod libvirt_files;
 pub mod programs;
+pub mod reader;
 pub mod synthetic;
 pub mod systemd_box;
 pub mod tools;

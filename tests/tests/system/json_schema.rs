@@ -17,7 +17,8 @@ use vmuster_proto::{
     pb::DESCRIPTORS,
 };
 use vmuster_tests::{
-    fixtures::{host, host_names, workspace},
+    fixtures::{copy_host, host, host_names, workspace},
+    libvirt_files::write_libvirt,
     synthetic::LARGE,
 };
 
@@ -158,6 +159,11 @@ fn documents() -> Vec<(String, Snapshot)> {
     LARGE.write(directory.path());
     documents
         .push(("synthetic".to_owned(), snapshot(HostSource::recorded(directory.path()).expect("a host"))));
+    let guests = tempdir().expect("a directory");
+    copy_host("rome-2s", &guests.path().join("rome-2s"));
+    write_libvirt(&guests.path().join("rome-2s"), "x86_64");
+    let guests = HostSource::recorded(&guests.path().join("rome-2s")).expect("a host");
+    documents.push(("with guests".to_owned(), snapshot(guests)));
     let empty = tempdir().expect("a directory");
     documents.push(("nothing".to_owned(), snapshot(HostSource::recorded(empty.path()).expect("a host"))));
     documents

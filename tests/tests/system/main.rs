@@ -4,6 +4,7 @@ mod admission;
 mod cache_damage;
 mod cache_rules;
 mod captures;
+mod captures_of_guests;
 mod cli;
 mod cli_answers;
 mod discovery;
