@@ -3,6 +3,7 @@
 pub mod agents;
 pub mod coordinators;
 pub mod fixtures;
+pub mod private_libvirt;
 pub mod programs;
 pub mod synthetic;
 pub mod systemd_box;
