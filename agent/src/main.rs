@@ -144,8 +144,21 @@ async fn capture(config: &Config, directory: &Path, no_redact: bool) -> anyhow::
     let hostname = snapshot.inventory.system.as_ref().and_then(|system| system.hostname.clone());
     let redactor = (!no_redact).then(|| Redactor::new(&hostname.unwrap_or_default()));
     let root = HostRoot::live()?;
-    let captured =
-        Captured { root: &root, accesses: &log.take(), snapshot: &snapshot, redactor: redactor.as_ref() };
+    let libvirt = match capture::words(&config.reader()) {
+        Ok(words) => Some(words),
+        Err(error) => {
+            let why = error.told().detail;
+            tracing::warn!(why, "nothing of libvirt is captured: there will be no libvirt/ in it");
+            None
+        }
+    };
+    let captured = Captured {
+        root: &root,
+        accesses: &log.take(),
+        snapshot: &snapshot,
+        libvirt: libvirt.as_ref(),
+        redactor: redactor.as_ref(),
+    };
     capture::write(&captured, directory)?;
     tracing::info!(directory = %directory.display(), redacted = !no_redact, "captured");
     Ok(())

@@ -3,6 +3,8 @@
 //! Knows how a recorded host is laid out (BLUEPRINT "Recorded host"). Must not know what the files mean: it writes what
 //! a collection was seen to read.
 
+mod disguise;
+mod libvirt;
 mod redact;
 mod replica;
 
@@ -16,11 +18,16 @@ use rustix::io::Errno;
 use serde::Serialize;
 use vmuster_proto::model::{Filesystem, Inventory, Snapshot};
 
-use self::replica::Replica;
-pub use self::{redact::Redactor, replica::WriteError};
+use self::{libvirt::Recording, replica::Replica};
+pub use self::{
+    libvirt::{Words, words},
+    redact::Redactor,
+    replica::WriteError,
+};
 use crate::{
     collect::cpuid,
     host_root::{Access, HostRoot, ReadFailure},
+    hypervisor::figures::FIGURES_JSON,
     parse::statvfs_json::{self, FsStats},
     recorded::{CAPTURED_BY, HOST_JSON},
 };
@@ -79,6 +86,8 @@ pub struct Captured<'a> {
     pub accesses: &'a BTreeSet<(String, Access)>,
     /// What that collection gave.
     pub snapshot: &'a Snapshot,
+    /// What libvirt says in its own words; None: nothing of libvirt is captured.
+    pub libvirt: Option<&'a Words>,
     /// None: everything as it is.
     pub redactor: Option<&'a Redactor>,
 }
@@ -150,7 +159,7 @@ impl Captured<'_> {
         self.redactor.map_or_else(|| name.to_owned(), |redactor| redactor.name(name))
     }
 
-    /// What the files do not say: host.json, cpuid.txt, statvfs.json.
+    /// What the files do not say: host.json, cpuid.txt, statvfs.json, libvirt.
     fn accounts(&self, replica: &mut Replica<'_>, denied: Vec<String>) -> Result<(), CaptureError> {
         let system = self.snapshot.inventory.system.clone().unwrap_or_default();
         let document = HostDocument {
@@ -178,6 +187,13 @@ impl Captured<'_> {
             None => statvfs,
         };
         replica.file(statvfs_json::RECORDED, &statvfs)?;
+        let Some(words) = self.libvirt else { return Ok(()) };
+        let recording = Recording::new(self.snapshot, words, self.redactor)
+            .map_err(|source| CaptureError::Json { file: FIGURES_JSON, source })?;
+        for directory in recording.directories {
+            replica.own_directory(directory)?;
+        }
+        recording.files.iter().try_for_each(|(path, content)| replica.own_file(path, content))?;
         Ok(())
     }
 }

@@ -70,9 +70,7 @@ impl Redactor {
         let text = self.without_uuids(&String::from_utf8_lossy(bytes));
         let text = match path {
             "/proc/cpuinfo" | "/proc/sysinfo" => self.without_values(&text),
-            path if WITH_NAMES.iter().any(|end| path.ends_with(end)) => {
-                self.without_hostname(&self.without_servers(&text))
-            }
+            path if WITH_NAMES.iter().any(|end| path.ends_with(end)) => self.mount_point(&text),
             _ => text,
         };
         text.into_bytes()
@@ -84,9 +82,27 @@ impl Redactor {
         String::from_utf8_lossy(&self.disguised(name.as_bytes())).into_owned()
     }
 
-    /// The same form: digits for digits, letters a to f for letters, all else kept. Zeros alone are no secret.
+    /// Another name, in which a UUID becomes what it becomes everywhere.
+    pub(super) fn word(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some((before, uuid, after)) = first_uuid(rest) {
+            out += &self.name(before);
+            out += &self.name(uuid);
+            rest = after;
+        }
+        out + &self.name(rest)
+    }
+
+    /// A mount point, as mountinfo shows it in a capture.
+    pub(super) fn mount_point(&self, path: &str) -> String {
+        self.without_hostname(&self.without_servers(&self.without_uuids(path)))
+    }
+
+    /// The same form: digits for digits, letters a to f for letters and what is no ASCII, all else kept. Zeros alone are no
+    /// secret.
     fn disguised(&self, secret: &[u8]) -> Vec<u8> {
-        if secret.iter().all(|byte| !byte.is_ascii_alphanumeric() || *byte == b'0') {
+        if secret.iter().all(|byte| byte.is_ascii() && !byte.is_ascii_alphanumeric() || *byte == b'0') {
             return secret.to_vec();
         }
         let kept =
@@ -98,7 +114,7 @@ impl Redactor {
             match byte {
                 _ if at < kept => *byte,
                 b'0'..=b'9' => of(b'0', 10),
-                b'a'..=b'z' => of(b'a', 6),
+                b'a'..=b'z' | 128.. => of(b'a', 6),
                 b'A'..=b'Z' => of(b'A', 6),
                 _ => *byte,
             }
@@ -156,6 +172,11 @@ impl Redactor {
         out.push_str(rest);
         out
     }
+}
+
+/// Whether a text is one UUID.
+pub(super) fn is_uuid(text: &str) -> bool {
+    matches!(first_uuid(text), Some(("", _, "")))
 }
 
 /// What is before the first UUID, the UUID, and what is after it.
@@ -235,6 +256,14 @@ mod tests {
         let odd = redactor.content("/proc/self/mountinfo", b"/m\xe4 debian /x\n");
         assert!(!String::from_utf8_lossy(&odd).contains("debian"));
         assert!(!redactor.name("hv01.dc.example").starts_with("hv01"));
+        let other = redactor.name("Bücher-数据库");
+        assert!(other.is_ascii() && other.len() == "Bücher-数据库".len(), "{other}");
+        let disk = redactor.word(&format!("{UUID}_disk.config"));
+        assert!(
+            disk.starts_with(&redactor.name(UUID)) && !disk.contains("disk") && disk.contains('.'),
+            "{disk}"
+        );
+        assert!(is_uuid(UUID) && !is_uuid(&format!("{UUID}/..")) && !is_uuid(".."));
     }
 
     #[test]

@@ -52,6 +52,19 @@ impl<'a> Replica<'a> {
         fs::write(&whole, content).map_err(|source| WriteError { path: whole.clone(), source })
     }
 
+    /// A file that no host has: what is linked there on the host is of no account.
+    pub(super) fn own_file(&self, path: &str, content: &[u8]) -> Result<(), WriteError> {
+        let whole = self.whole(path);
+        #[expect(clippy::disallowed_methods, reason = "a new file in a directory of our own")]
+        fs::write(&whole, content).map_err(|source| WriteError { path: whole.clone(), source })
+    }
+
+    /// A directory that no host has.
+    pub(super) fn own_directory(&self, path: &str) -> Result<(), WriteError> {
+        let whole = self.whole(path);
+        fs::create_dir_all(&whole).map_err(|source| WriteError { path: whole.clone(), source })
+    }
+
     /// A directory.
     pub(super) fn directory(&mut self, path: &str) -> Result<(), WriteError> {
         let Some(target) = self.resolved(path)? else { return Ok(()) };

@@ -1,3 +1,5 @@
+//! Definitions of guests, whole, plain and broken.
+
 use super::*;
 
 const WHOLE: &str = "<domain type='kvm' id='7'><name>db-1</name><uuid>7C9F57CE-50b5-4207-9f43-89aac77ba169</uuid>

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use vmuster_proto::model::{CpuDefinition, Domain, DomainDisk, DomainNuma, StoragePool};
+use vmuster_proto::model::{CpuDefinition, Domain, DomainDisk, DomainHugepages, DomainNuma, StoragePool};
 
 /// XML that is written piece by piece.
 #[derive(Default)]
@@ -53,8 +53,12 @@ fn escaped(text: &str) -> String {
             '>' => escaped += "&gt;",
             '\'' => escaped += "&apos;",
             '"' => escaped += "&quot;",
-            // XML has no place for them.
-            c if c.is_control() => {}
+            // As they are, a parser would take them for spaces.
+            '\t' => escaped += "&#9;",
+            '\n' => escaped += "&#10;",
+            '\r' => escaped += "&#13;",
+            // XML has no place for them, not even escaped.
+            '\0'..' ' | '\u{fffe}' | '\u{ffff}' => escaped.push(char::REPLACEMENT_CHARACTER),
             c => escaped.push(c),
         }
     }
@@ -82,7 +86,10 @@ fn write_cpu(out: &mut Writer, definition: &CpuDefinition, numa: Option<&DomainN
         ],
     );
     out.text("arch", &[], arch.as_deref());
-    out.text("model", &[("fallback", fallback.as_deref())], model.as_deref());
+    // host-model has none, and may say whether another would do.
+    if model.is_some() || fallback.is_some() {
+        out.text("model", &[("fallback", fallback.as_deref())], Some(model.as_deref().unwrap_or_default()));
+    }
     out.text("vendor", &[], vendor.as_deref());
     if definition.physical_address_bits.is_some() || definition.physical_address_mode.is_some() {
         let bits = definition.physical_address_bits.map(|bits| bits.to_string());
@@ -158,10 +165,13 @@ fn write_memory_backing(out: &mut Writer, domain: &Domain) {
     }
     out.open("memoryBacking", &[]);
     out.open("hugepages", &[]);
-    for page in domain.hugepages.iter().filter(|page| page.size_bytes.is_some()) {
+    // One entry alone that says nothing is the element itself.
+    let says_nothing = domain.hugepages == [DomainHugepages::default()];
+    for page in domain.hugepages.iter().filter(|_| !says_nothing) {
         let size = page.size_bytes.map(|bytes| bytes.0.to_string());
+        let unit = size.as_ref().map(|_| "b");
         let nodes = page.guest_nodes.as_ref().map(ToString::to_string);
-        out.empty("page", &[("size", size.as_deref()), ("unit", Some("b")), ("nodeset", nodes.as_deref())]);
+        out.empty("page", &[("size", size.as_deref()), ("unit", unit), ("nodeset", nodes.as_deref())]);
     }
     out.close("hugepages");
     out.close("memoryBacking");

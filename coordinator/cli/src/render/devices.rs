@@ -4,15 +4,15 @@ use vmuster_proto::model::{Bytes, Cpu, Disk, Filesystem, Inventory, Nic, PciDevi
 
 use super::Columns;
 
-fn dash() -> String {
+pub(super) fn dash() -> String {
     "-".to_owned()
 }
 
-fn text(value: Option<&String>) -> String {
+pub(super) fn text(value: Option<&String>) -> String {
     value.cloned().unwrap_or_else(dash)
 }
 
-fn shown<T: ToString>(value: Option<T>) -> String {
+pub(super) fn shown<T: ToString>(value: Option<T>) -> String {
     value.map_or_else(dash, |value| value.to_string())
 }
 

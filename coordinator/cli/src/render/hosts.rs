@@ -3,7 +3,7 @@
 use serde::Serialize;
 use vmuster_proto::model::{HostStanding, HostSummary, Inventory, NumaNode, Timestamp, Usage};
 
-use super::{Columns, age, devices, number, wrapped};
+use super::{Columns, age, devices, guests, number, wrapped};
 use crate::client::HostReport;
 
 /// `hosts list` as JSON and YAML.
@@ -89,6 +89,7 @@ pub(crate) fn show_table(report: &HostReport, now: Timestamp, width: u16) -> Str
     facts.value("Freshness", Some(format!("{}{}", standing.freshness, validated.unwrap_or_default())));
     facts.value("Collected", inventory.collected_at);
     describe(inventory, &mut facts);
+    guests::describe(inventory, usage.as_ref(), &mut facts);
     if let Some(memory) = usage.as_ref().and_then(|usage| usage.memory.as_ref()) {
         facts.value("Memory available", memory.available_bytes);
         facts.value("Memory free", memory.free_bytes);
@@ -103,6 +104,7 @@ pub(crate) fn show_table(report: &HostReport, now: Timestamp, width: u16) -> Str
         text.push('\n');
         text += &nodes(&numa.nodes, usage.as_ref(), width);
     }
+    text += &guests::tables(usage.as_ref(), width);
     text += &devices::tables(inventory, usage.as_ref(), width);
     if let Some(flags) = inventory.cpu.as_ref().and_then(|cpu| cpu.host_flags.as_ref()) {
         text += &format!("\n{} flags on every online CPU, layer host:\n", flags.len());
@@ -120,19 +122,20 @@ pub(crate) fn show_table(report: &HostReport, now: Timestamp, width: u16) -> Str
     text
 }
 
+/// Lines of a name and a value.
 #[derive(Default)]
-struct Facts {
+pub(super) struct Facts {
     text: String,
 }
 
 impl Facts {
-    fn value(&mut self, name: &str, value: Option<impl ToString>) {
+    pub(super) fn value(&mut self, name: &str, value: Option<impl ToString>) {
         if let Some(value) = value {
             self.text += &format!("{:20}{}\n", format!("{name}:"), value.to_string());
         }
     }
 
-    fn text(&mut self, name: &str, value: Option<&String>) {
+    pub(super) fn text(&mut self, name: &str, value: Option<&String>) {
         self.value(name, value);
     }
 }

@@ -2,6 +2,7 @@
 
 mod devices;
 pub(crate) mod flags;
+mod guests;
 pub(crate) mod hosts;
 #[cfg(test)]
 mod tests;

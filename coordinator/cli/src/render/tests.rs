@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use insta::assert_snapshot;
 use vmuster_proto::model::{
-    AbsentFeature, Bytes, Cpu, Disk, FeatureSet, Filesystem, FlagsAnswer, FlagsGroup, Freshness, HostClass,
-    HostStanding, HostSummary, HugepagePool, Hundredths, Inventory, Issue, IssueKind, Layer, LoadAverage,
-    Memory, MemoryUsage, MissingHost, Nic, Numa, NumaNode, NumaNodeUsage, NumaUsage, PciDevice, Problem,
-    ProblemKind, System, Timestamp, Usage,
+    AbsentFeature, Bytes, Cpu, Disk, Domain, FeatureSet, Filesystem, FlagsAnswer, FlagsGroup, Freshness,
+    GuestCpu, GuestCpuModel, HostClass, HostStanding, HostSummary, HugepagePool, Hundredths, Hypervisor,
+    Inventory, Issue, IssueKind, Layer, LoadAverage, Memory, MemoryUsage, MissingHost, Nic, Numa, NumaNode,
+    NumaNodeUsage, NumaUsage, PciDevice, Problem, ProblemKind, Promised, StoragePool, System, Timestamp,
+    Usage,
 };
 
 use super::*;
@@ -205,6 +206,91 @@ fn a_card() -> Vec<PciDevice> {
         ..PciDevice::default()
     };
     vec![named, PciDevice { address: "0000:3c:00.0".to_owned(), ..PciDevice::default() }]
+}
+
+fn a_guest_layer() -> GuestCpu {
+    let model = |name: &str, usable| GuestCpuModel {
+        name: name.to_owned(),
+        usable: Some(usable),
+        ..GuestCpuModel::default()
+    };
+    GuestCpu {
+        virt_type: Some("kvm".to_owned()),
+        model: Some("Skylake-Server-noTSX-IBRS".to_owned()),
+        vendor: Some("Intel".to_owned()),
+        features: Some(set(&["aes", "quantum-aes", "x2apic"])),
+        unrecognized_features: Some(set(&["quantum-aes"])),
+        physical_address_bits: Some(46),
+        usable_models: owned(&["qemu64"]),
+        models: vec![model("EPYC", false), model("qemu64", true)],
+        ..GuestCpu::default()
+    }
+}
+
+/// A running guest that has fewer vCPUs than it may have, and one of which little is known.
+fn guests() -> Vec<Domain> {
+    let running = Domain {
+        name: "db-1".to_owned(),
+        state: Some("running".to_owned()),
+        vcpus: Some(2),
+        vcpus_max: Some(4),
+        memory_max_bytes: Some(Bytes(8 << 30)),
+        disk_virtual_bytes: Some(Bytes(100 << 30)),
+        machine_type: Some("pc-q35-7.2".to_owned()),
+        ..Domain::default()
+    };
+    let name = "a guest with a name of many words that somebody once gave it".to_owned();
+    vec![running, Domain { name, state: Some("shut_off".to_owned()), ..Domain::default() }]
+}
+
+fn pools() -> Vec<StoragePool> {
+    let ceph = StoragePool {
+        name: "vms".to_owned(),
+        r#type: Some("rbd".to_owned()),
+        state: Some("running".to_owned()),
+        capacity_bytes: Some(Bytes(40 << 40)),
+        available_bytes: Some(Bytes(10 << 40)),
+        identity: Some("rbd://ceph-1:6789,ceph-2:6789,ceph-3:6789/vms".to_owned()),
+        ..StoragePool::default()
+    };
+    let (name, target_path) = ("default".to_owned(), Some("/var/lib/libvirt/images".to_owned()));
+    vec![
+        StoragePool { name, target_path, state: Some("inactive".to_owned()), ..StoragePool::default() },
+        ceph,
+    ]
+}
+
+#[test]
+fn guests_of_a_host() {
+    let hypervisor = Hypervisor {
+        driver: Some("QEMU".to_owned()),
+        libvirt_version: Some("9.0.0".to_owned()),
+        qemu_version: Some("7.2.22".to_owned()),
+        machine_types: owned(&["pc-i440fx-7.2", "pc-q35-7.2"]),
+        ..Hypervisor::default()
+    };
+    let promised = Promised {
+        domain_count: 2,
+        vcpus: Some(5),
+        memory_bytes: Some(Bytes(9 << 30)),
+        disk_virtual_bytes: None,
+    };
+    let report = HostReport {
+        standing: standing("kvm-01", Freshness::Fresh, Some("2026-11-22T19:59:15Z")),
+        inventory: Inventory {
+            cpu: Some(Cpu { guest: Some(a_guest_layer()), ..Cpu::default() }),
+            hypervisor: Some(hypervisor),
+            ..Inventory::default()
+        },
+        usage: Some(Usage {
+            domains: Some(guests()),
+            pools: Some(pools()),
+            promised: Some(promised),
+            ..Usage::default()
+        }),
+        issues: Vec::new(),
+    };
+    assert_snapshot!(hosts::show_table(&report, now(), WIDTH));
 }
 
 #[test]
