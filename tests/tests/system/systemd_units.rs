@@ -270,10 +270,10 @@ async fn libvirt_answers_the_reader_only(installed: &Installed) {
     let virsh = |line: &str| installed.0.printed(&format!("virsh --quiet --connect qemu:///system {line}"));
     let guest = "<domain type='qemu'><name>tiny</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>\
         <os><type arch='x86_64'>hvm</type></os></domain>";
-    installed.0.write("root/tiny.xml", guest);
-    virsh("define /root/tiny.xml");
-    installed.0.write("root/capabilities.xml", &virsh("domcapabilities"));
-    let expanded = virsh("hypervisor-cpu-baseline --features --migratable /root/capabilities.xml");
+    installed.0.write("srv/tiny.xml", guest);
+    virsh("define /srv/tiny.xml");
+    installed.0.write("srv/capabilities.xml", &virsh("domcapabilities"));
+    let expanded = virsh("hypervisor-cpu-baseline --features --migratable /srv/capabilities.xml");
     let expanded = cpu::answer(&expanded).expect("a CPU");
     let given = expanded.features.iter().filter(|feature| feature.policy.as_deref() != Some("disable"));
     let given: Vec<&str> = given.map(|feature| feature.name.as_str()).collect();
@@ -309,6 +309,7 @@ async fn libvirt_answers_the_reader_only(installed: &Installed) {
 
 async fn the_readers_socket_outlives_its_service(installed: &Installed) {
     instead_of_the_reader(installed, "ExecStart=/bin/false");
+    installed.0.printed("systemctl stop vmuster-hypervisor.service");
     let log = "journalctl --no-pager --output=cat --quiet --unit=vmuster-hypervisor.service --grep=Starting";
     let starts = || installed.0.printed(log).lines().count();
     let before = starts();
