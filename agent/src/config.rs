@@ -47,7 +47,11 @@ impl Config {
     /// Whom to ask about guests.
     #[must_use]
     pub fn reader(&self) -> ReaderSettings {
-        ReaderSettings { socket: self.hypervisor_socket.clone(), image_pools: self.image_pools.clone() }
+        ReaderSettings {
+            socket: self.hypervisor_socket.clone(),
+            image_pools: self.image_pools.clone(),
+            image_directories: self.image_directories.clone(),
+        }
     }
 }
 
@@ -79,7 +83,7 @@ mod tests {
         let reader = config.reader();
         assert_eq!(reader.socket, PathBuf::from("/run/other.sock"));
         assert_eq!(
-            (reader.image_pools, config.image_directories),
+            (reader.image_pools, reader.image_directories),
             (vec!["images".to_owned()], vec![PathBuf::from("/srv/images")])
         );
     }

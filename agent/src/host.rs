@@ -1,7 +1,7 @@
 //! The host that is read: this machine or a recorded one, and the name it goes by.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -114,6 +114,12 @@ impl Host {
             HostSource::Recorded(_) => Link::Recorded,
         };
         Self { hypervisor, ..self }
+    }
+
+    /// Where its hypervisor's reader listens; None of a recorded host.
+    #[must_use]
+    pub fn reader_socket(&self) -> Option<PathBuf> {
+        self.hypervisor.settings().map(|settings| settings.socket.clone())
     }
 
     /// The same host, whose mounts are asked otherwise.

@@ -8,6 +8,7 @@ pub use collect::cpuid::live as live_cpuid;
 pub mod capture;
 pub mod collector_thread;
 pub mod config;
+pub mod cpu_questions;
 pub mod fingerprint;
 mod host;
 pub mod host_root;

@@ -13,6 +13,7 @@ use vmuster_proto::{
 use crate::{
     collector_thread::CollectorThread,
     config::Config,
+    cpu_questions::CpuQuestions,
     service::{AgentApi, CallCounters},
     snapshot::Host,
     watch::StepDeadlines,
@@ -97,10 +98,11 @@ impl Agent {
             tracing::info!(name = host.name(), address = %listener.address(), "listening");
             listeners.push(listener);
         }
+        let cpus = CpuQuestions::new(host.reader_socket());
         let thread =
             CollectorThread::start(Arc::new(host), config.collect_deadline, StepDeadlines::default())
                 .map_err(ServerError::Thread)?;
-        Ok(Self { api: AgentApi::new(thread), listeners })
+        Ok(Self { api: AgentApi::new(thread, cpus), listeners })
     }
 
     /// Where it listens, with the ports the kernel chose.

@@ -12,11 +12,12 @@ use vmuster_proto::{
         self, agent_service_server::AgentService, get_inventory_response::Outcome,
         get_usage_response::Standing,
     },
-    transport::{Role, error_status, not_implemented, require_role},
+    transport::{Role, error_status, require_role},
 };
 
 use crate::{
     collector_thread::{CollectError, CollectorThread},
+    cpu_questions::{CpuError, CpuQuestions},
     snapshot::InventoryStanding,
 };
 
@@ -35,14 +36,15 @@ pub struct CallCounters {
 #[derive(Debug, Clone)]
 pub struct AgentApi {
     thread: CollectorThread,
+    cpus: CpuQuestions,
     calls: Arc<CallCounters>,
 }
 
 impl AgentApi {
-    /// An API over this thread.
+    /// An API over this thread and these answers about CPUs.
     #[must_use]
-    pub fn new(thread: CollectorThread) -> Self {
-        Self { thread, calls: Arc::default() }
+    pub fn new(thread: CollectorThread, cpus: CpuQuestions) -> Self {
+        Self { thread, cpus, calls: Arc::default() }
     }
 
     /// Calls answered so far.
@@ -59,6 +61,16 @@ fn collect_error(error: CollectError) -> Status {
         CollectError::Ended => (Code::Internal, "COLLECTOR_ENDED"),
     };
     tracing::error!(%error, reason, "cannot collect");
+    error_status(code, error.to_string(), reason)
+}
+
+fn cpu_error(error: &CpuError) -> Status {
+    let (code, reason) = match error {
+        CpuError::Invalid { .. } | CpuError::Count(_) => (Code::InvalidArgument, "INVALID_CPU"),
+        CpuError::Refused(_) => (Code::FailedPrecondition, "CPU_REFUSED"),
+        CpuError::Unavailable(_) => (Code::Unavailable, "HYPERVISOR_UNAVAILABLE"),
+        CpuError::Busy => (Code::ResourceExhausted, "TOO_MANY_QUESTIONS"),
+    };
     error_status(code, error.to_string(), reason)
 }
 
@@ -111,7 +123,10 @@ impl AgentService for AgentApi {
         request: Request<pb::AgentServiceComputeCpuBaselineRequest>,
     ) -> Result<Response<pb::AgentServiceComputeCpuBaselineResponse>, Status> {
         require_role(&request, Role::Reader)?;
-        Err(not_implemented("ComputeCpuBaseline"))
+        let pb::AgentServiceComputeCpuBaselineRequest { cpu_xml, expand_features } = request.into_inner();
+        let cpu_xml =
+            self.cpus.baseline(&cpu_xml, expand_features).await.map_err(|error| cpu_error(&error))?;
+        Ok(Response::new(pb::AgentServiceComputeCpuBaselineResponse { cpu_xml }))
     }
 
     async fn compare_cpu(
@@ -119,6 +134,9 @@ impl AgentService for AgentApi {
         request: Request<pb::CompareCpuRequest>,
     ) -> Result<Response<pb::CompareCpuResponse>, Status> {
         require_role(&request, Role::Reader)?;
-        Err(not_implemented("CompareCpu"))
+        let compared = self.cpus.compare(&request.get_ref().cpu_xml).await;
+        let (comparison, detail) = compared.map_err(|error| cpu_error(&error))?;
+        let comparison = pb::CpuComparison::from(comparison).into();
+        Ok(Response::new(pb::CompareCpuResponse { comparison, detail }))
     }
 }

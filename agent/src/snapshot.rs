@@ -302,7 +302,22 @@ impl Collector {
         usage.hypervisor_collected_at = collected_at;
         let filesystems = usage.filesystems.as_deref();
         storage::place(usage.domains.as_mut(), usage.pools.as_mut(), filesystems);
+        self.read_images(sections, usage);
         standing
+    }
+
+    /// Images of directories, beside those of pools. A directory may be a dead server's.
+    fn read_images(&self, sections: &mut Sections<'_>, usage: &mut Usage) {
+        let host = &self.host;
+        let directories = host.hypervisor.settings().map(|settings| settings.image_directories.as_slice());
+        let Some(directories) = directories.filter(|directories| !directories.is_empty()) else { return };
+        let root = host.source.root();
+        let listed = sections.read("usage.images", || collect::images::collect(root, directories)).flatten();
+        if let Some(listed) = listed {
+            let images = usage.images.get_or_insert_default();
+            images.extend(listed);
+            images.sort_unstable_by(|a, b| (&a.location, &a.id).cmp(&(&b.location, &b.id)));
+        }
     }
 
     /// Each mount is a step of its own: a dead server's costs its size and nothing else.

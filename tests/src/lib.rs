@@ -4,6 +4,7 @@ pub mod agents;
 pub mod coordinators;
 pub mod fixtures;
 pub mod libvirt_files;
+pub mod private_libvirt;
 pub mod programs;
 pub mod reader;
 pub mod synthetic;

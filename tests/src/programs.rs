@@ -23,7 +23,7 @@ pub fn program(name: &str) -> PathBuf {
         let this = env::current_exe().expect("a path");
         let directory = this.parent().and_then(Path::parent).expect("two directories up").to_owned();
         let mut build = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        build.current_dir(workspace()).args(["build", "--quiet", "--bins"]);
+        build.current_dir(workspace()).args(["build", "--quiet", "--workspace", "--bins"]);
         if directory.ends_with("release") {
             build.arg("--release");
         }

@@ -16,7 +16,6 @@ pub(crate) mod filesystems;
 mod flags;
 mod hugepages;
 mod identity;
-#[cfg_attr(not(test), expect(dead_code, reason = "the usage does not list them yet"))]
 pub(crate) mod images;
 pub(crate) mod kvm;
 mod load;

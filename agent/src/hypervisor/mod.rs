@@ -50,11 +50,13 @@ pub struct ReaderSettings {
     pub socket: PathBuf,
     /// Pools whose volumes are images.
     pub image_pools: Vec<String>,
+    /// Directories whose files are images; the agent reads them itself.
+    pub image_directories: Vec<PathBuf>,
 }
 
 impl Default for ReaderSettings {
     fn default() -> Self {
-        Self { socket: PathBuf::from(DEFAULT_SOCKET), image_pools: Vec::new() }
+        Self { socket: PathBuf::from(DEFAULT_SOCKET), image_pools: Vec::new(), image_directories: Vec::new() }
     }
 }
 
@@ -94,6 +96,14 @@ pub(crate) struct Memory {
 impl Link {
     pub(crate) fn live(settings: ReaderSettings) -> Self {
         Self::Live(Box::new((settings, Mutex::default())))
+    }
+
+    /// None of a recorded host.
+    pub(crate) fn settings(&self) -> Option<&ReaderSettings> {
+        match self {
+            Self::Live(live) => Some(&live.0),
+            Self::Recorded => None,
+        }
     }
 
     /// What guests can be given. `dependencies`: what that depends on beside libvirt and QEMU.

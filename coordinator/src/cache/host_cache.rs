@@ -249,6 +249,7 @@ impl HostCache {
         let slot = self.slot(&entry.name)?;
         let record =
             slot.record.filter(|record| !record.superseded && record.address == address_of(entry))?;
+        let limit = record.limited(limit);
         let is_fresh = age(record.validated_at, self.clock.now(), limit) == Age::Fresh;
         is_fresh.then(|| HostView::fresh(entry, record, Outcome::StillFresh))
     }

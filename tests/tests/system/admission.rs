@@ -61,8 +61,8 @@ async fn a_call_needs_its_role() {
     let agent = tcp_agent().await.to_string().parse().expect("an address");
     let mut by_tcp = AgentServiceClient::new(connect(&agent, CONNECT_DEADLINE).await.expect("connects"));
     assert!(by_tcp.get_usage(pb::GetUsageRequest {}).await.is_ok(), "plaintext loopback may read");
-    let refused = by_tcp.compare_cpu(pb::CompareCpuRequest::default()).await.expect_err("not built yet");
-    assert_eq!(refused.code(), Code::Unimplemented);
+    let refused = by_tcp.compare_cpu(pb::CompareCpuRequest::default()).await.expect_err("no CPU");
+    assert_eq!(refused.code(), Code::InvalidArgument, "readers may ask, if they ask something");
 }
 
 #[tokio::test]

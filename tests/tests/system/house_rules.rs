@@ -59,7 +59,6 @@ fn crates_know_only_whom_they_may() {
     let allowed = BTreeMap::from([
         ("vmuster-proto", BTreeSet::new()),
         ("vmuster-agent", BTreeSet::from(["vmuster-proto"])),
-        // The parsers of libvirt's XML, and what both say to each other.
         ("vmuster-hypervisor", BTreeSet::from(["vmuster-proto", "vmuster-agent"])),
         ("vmuster-coordinator", BTreeSet::from(["vmuster-proto"])),
         ("vmuster-cli", BTreeSet::from(["vmuster-proto", "vmuster-coordinator"])),
@@ -82,7 +81,7 @@ fn generated_types_stay_at_the_edges() {
                 "coordinator/src/server.rs",
                 "agent/src/server.rs",
                 "agent/src/service.rs",
-                // The conversion of what agent and reader process send each other.
+                // Questions to the reader process and its answers: a conversion.
                 "agent/src/hypervisor/protocol.rs",
                 "coordinator/cli/src/client.rs",
             ]

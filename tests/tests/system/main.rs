@@ -14,6 +14,7 @@ mod freshness;
 mod house_rules;
 mod hung_mount;
 mod json_schema;
+mod libvirt;
 mod live_cpu_tools;
 mod live_tools;
 mod mutation;

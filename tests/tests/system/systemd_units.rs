@@ -9,6 +9,7 @@ use std::{
 };
 
 use serde_json::Value;
+use vmuster_agent::parse::libvirt::cpu;
 use vmuster_tests::{
     programs::{Ended, program},
     systemd_box::SystemdBox,
@@ -34,6 +35,9 @@ impl Installed {
         for name in ["vmuster", "vmuster-agent", "vmuster-coordinator"] {
             fs::copy(program(name), booted.at("usr/bin").join(name)).expect("a program");
         }
+        let reader = booted.at("usr/libexec/vmuster/vmuster-hypervisor");
+        fs::create_dir_all(reader.parent().expect("a directory")).expect("a directory");
+        fs::copy(program("vmuster-hypervisor"), reader).expect("a program");
         for (directory, to) in [
             ("", "usr/lib/systemd/system"),
             ("sysusers.d", "usr/lib/sysusers.d"),
@@ -97,11 +101,8 @@ async fn a_real_systemd_runs_them() {
     the_readers_socket_outlives_its_service(&installed).await;
 }
 
-/// In the box the programs are there, but for the reader, which a later step brings.
+/// In the box the programs are there.
 fn systemd_knows_every_word(installed: &Installed) {
-    let reader = installed.0.at("usr/libexec/vmuster/vmuster-hypervisor");
-    fs::create_dir_all(reader.parent().expect("a directory")).expect("a directory");
-    fs::copy(installed.0.at("bin/true"), reader).expect("a program in its place");
     for unit in ["agent.service", "coordinator.service", "hypervisor.service", "hypervisor.socket"] {
         let said = installed.0.run(&["systemd-analyze", "verify", "--man=no", &format!("vmuster-{unit}")]);
         assert_eq!((said.code, said.stderr.as_str()), (0, ""), "{unit}");
@@ -263,23 +264,52 @@ fn the_log_tells_of_no_error(installed: &Installed) {
     assert!(all.contains("listening") && !all.contains("ERROR"), "{all}");
 }
 
-/// A real libvirt trusts the reader's user in the reader's sandbox, and the agent's user not at all. virsh stands in for
-/// the reader, which is not built yet. When it is: install it, ask the agent for what the hypervisor can give a guest, and
-/// compare with what virsh says here.
+/// A real libvirt trusts the reader's user in the reader's sandbox, and the agent's user not at all; what it says arrives
+/// at who asks the coordinator.
 async fn libvirt_answers_the_reader_only(installed: &Installed) {
-    let question = "virsh --connect qemu:///system domcapabilities";
-    instead_of_the_reader(installed, &format!("ExecStart=/usr/bin/{question}\nStandardInput=null"));
-    installed.0.printed("systemctl start vmuster-hypervisor.service");
-    let log = "journalctl --no-pager --output=cat --unit=vmuster-hypervisor.service";
-    let ended = async || installed.0.printed(log).contains("</domainCapabilities>");
-    until("libvirt tells the reader's user what only a writer may ask", ended).await;
+    let virsh = |line: &str| installed.0.printed(&format!("virsh --quiet --connect qemu:///system {line}"));
+    let guest = "<domain type='qemu'><name>tiny</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>\
+        <os><type arch='x86_64'>hvm</type></os></domain>";
+    installed.0.write("srv/tiny.xml", guest);
+    virsh("define /srv/tiny.xml");
+    installed.0.write("srv/capabilities.xml", &virsh("domcapabilities"));
+    let expanded = virsh("hypervisor-cpu-baseline --features --migratable /srv/capabilities.xml");
+    let expanded = cpu::answer(&expanded).expect("a CPU");
+    let given = expanded.features.iter().filter(|feature| feature.policy.as_deref() != Some("disable"));
+    let given: Vec<&str> = given.map(|feature| feature.name.as_str()).collect();
+    let shown = || -> Value {
+        let shown = installed.ask("root", "hosts show box --max-age 0s --output json");
+        serde_json::from_str(&shown.stdout).unwrap_or_else(|error| panic!("{error}: {shown:?}"))
+    };
+    // libvirt asks QEMU what it can do when it is first asked, for seconds.
+    until("the guest layer is there", async || shown()["inventory"]["cpu"]["guest"].is_object()).await;
+    let shown = shown();
+    let features = shown["inventory"]["cpu"]["guest"]["features"].as_array().expect("features").iter();
+    let features: Vec<&str> = features.map(|name| name.as_str().expect("text")).collect();
+    assert_eq!(features, given);
+    let version = shown["inventory"]["hypervisor"]["libvirt_version"].as_str().expect("a version");
+    assert!(virsh("version --daemon").contains(version));
+    let usage: Value =
+        serde_json::from_str(&installed.0.printed(
+            "setpriv --reuid vmuster-agent --regid vmuster-agent --clear-groups vmuster-agent collect",
+        ))
+        .expect("a snapshot");
+    assert_eq!(usage["usage"]["domains"][0]["name"], "tiny");
+    assert_eq!(usage["usage"]["promised"]["memory_bytes"], 64 << 20);
+    virsh("undefine tiny");
+    let reader = installed.main_pid("vmuster-hypervisor");
+    let status = installed.0.printed(&format!("cat /proc/{reader}/status"));
+    assert!(status.contains("CapEff:\t0000000000000000") && status.contains("Seccomp:\t2"), "{status}");
     let agent = "setpriv --reuid vmuster-agent --regid vmuster-agent --clear-groups";
-    let refused = installed.0.run(&format!("{agent} {question}").split(' ').collect::<Vec<_>>());
+    let refused = installed.0.run(
+        &format!("{agent} virsh --connect qemu:///system domcapabilities").split(' ').collect::<Vec<_>>(),
+    );
     assert!(refused.code != 0 && refused.stderr.contains("org.libvirt.unix.manage"), "{refused:?}");
 }
 
 async fn the_readers_socket_outlives_its_service(installed: &Installed) {
     instead_of_the_reader(installed, "ExecStart=/bin/false");
+    installed.0.printed("systemctl stop vmuster-hypervisor.service");
     let log = "journalctl --no-pager --output=cat --quiet --unit=vmuster-hypervisor.service --grep=Starting";
     let starts = || installed.0.printed(log).lines().count();
     let before = starts();

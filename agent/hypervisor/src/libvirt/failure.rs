@@ -32,6 +32,11 @@ pub(crate) fn issue(call: &str, error: &Error) -> Issue {
     Issue::new("", call, kind, detail)
 }
 
+/// That the connection was not allowed, whatever libvirt calls it.
+pub(crate) fn denied(call: &str, error: &Error) -> Issue {
+    Issue::new("", call, IssueKind::Denied, format!("{}; {CURE_DENIED}", error.message()))
+}
+
 /// Whether the connection is of no use any more.
 pub(crate) fn is_disconnect(error: &Error) -> bool {
     matches!(

@@ -77,13 +77,15 @@ impl Daemon {
         let (connect, refused) = match self.limits.call("virConnectOpen", CALL_LIMIT, open) {
             Ok(connect) => (connect, None),
             Err(error) => {
-                let denied = issue("virConnectOpen", &error);
-                if denied.kind != vmuster_proto::model::IssueKind::Denied {
-                    return Err(denied);
-                }
+                // Whoever names the socket in the URI is asked for as many rights there, whatever is to be done.
+                let uri = self::uri(&format!("{socket}-ro"));
                 let open = || Connect::open_read_only(Some(&uri));
-                let connect = self.limits.call("virConnectOpenReadOnly", CALL_LIMIT, open);
-                (connect.map_err(|_| denied.clone())?, Some(denied))
+                match self.limits.call("virConnectOpenReadOnly", CALL_LIMIT, open) {
+                    // There is a daemon: it is the right that is missing.
+                    Ok(connect) => (connect, Some(failure::denied("virConnectOpen", &error))),
+                    Err(_) if may_connect(socket) => return Err(issue("virConnectOpen", &error)),
+                    Err(_) => return Err(failure::denied("virConnectOpen", &error)),
+                }
             }
         };
         let changes: Arc<dyn Changes> = Arc::<Changed>::clone(&self.changed);
@@ -186,6 +188,11 @@ impl CallError {
             Self::Refused(error) => error.message(),
         }
     }
+}
+
+/// Whether the socket's mode allows it; that it does not, libvirt tells like any other failure.
+fn may_connect(socket: &str) -> bool {
+    rustix::fs::access(socket, rustix::fs::Access::WRITE_OK) != Err(rustix::io::Errno::ACCESS)
 }
 
 /// Of a daemon that listens there.
