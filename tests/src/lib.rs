@@ -6,6 +6,7 @@ pub mod fixtures;
 pub mod private_libvirt;
 pub mod programs;
 pub mod synthetic;
+pub mod synthetic_guests;
 pub mod systemd_box;
 pub mod tools;
 pub mod waiting;

@@ -18,6 +18,7 @@ use vmuster_tests::{
 use super::{Host, OTHERWISE_MAX, about_guests, guest, hypervisor_program, kept};
 
 const QUESTIONS: usize = 100;
+const GUESTS: usize = 20;
 
 /// A user without any right.
 const NOBODY: u32 = 65534;
@@ -151,10 +152,19 @@ async fn readers_end_when_nobody_asks() {
     println!("a question that starts a reader: {took:?}");
 }
 
+/// One call for all guests; one more for each definition, but only the first time.
+fn asks_for_all_guests_at_once(host: &Host) {
+    let mut command = Command::new(hypervisor_program());
+    command.arg("--libvirt-socket").arg(host.libvirt.socket()).arg("check");
+    let log = run(command.env("VMUSTER_LOG", "vmuster_hypervisor=debug")).stderr;
+    let calls = |name: &str| log.matches(&format!("call=\"{name}\"")).count();
+    assert_eq!((calls("virConnectGetAllDomainStats"), calls("virDomainGetXMLDesc")), (2, GUESTS), "{log}");
+}
+
 #[tokio::test]
 async fn a_reader_stays_small_and_frees_what_it_takes() {
     let Some(mut host) = Host::start().await else { return };
-    for place in 0..20 {
+    for place in 0..GUESTS {
         let name = format!("guest-{place}");
         host.libvirt.domain("define", &name, &guest(&name, "kvm", 64, 1, ""));
     }
@@ -162,6 +172,7 @@ async fn a_reader_stays_small_and_frees_what_it_takes() {
     for _ in 0..QUESTIONS {
         host.usage().await;
     }
+    asks_for_all_guests_at_once(&host);
     let [reader] = host.readers()[..] else { panic!("one reader") };
     let status = fs::read_to_string(format!("/proc/{reader}/status")).expect("it runs");
     let kib = |key: &str| -> u64 {
