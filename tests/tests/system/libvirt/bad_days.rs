@@ -7,10 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use vmuster_proto::model::{IssueKind, Usage};
+use vmuster_proto::model::{IssueKind, Snapshot, Usage};
 use vmuster_tests::{
     private_libvirt::PrivateLibvirt,
-    programs::{Signal, run, send},
+    programs::{Signal, program, run, send},
     tools::are_there,
     waiting::until,
 };
@@ -138,6 +138,50 @@ async fn who_may_only_read_is_told_the_cure() {
         assert_eq!(about_guests(&issues).len(), 0, "{issues:?}");
         assert_eq!(usage.promised.map(|promised| promised.domain_count), Some(0));
     }
+}
+
+/// Modular daemons and monolithic ones listen under other names; a reader finds either.
+#[tokio::test]
+async fn the_daemon_is_found_by_either_name() {
+    let Some(libvirt) = PrivateLibvirt::start(kept()).await else { return };
+    let check = |more: &str| {
+        let line = format!(
+            "mkdir -p /run/libvirt && mount -t tmpfs none /run/libvirt{more} && exec {} check",
+            hypervisor_program()
+        );
+        run(Command::new("unshare").args(["--mount", "sh", "-c", &line]))
+    };
+    for name in ["virtqemud-sock", "libvirt-sock"] {
+        let checked = check(&format!(" && ln -s {} /run/libvirt/{name}", libvirt.socket().display()));
+        assert_eq!(checked.code, 0, "{name}: {}{}", checked.stdout, checked.stderr);
+    }
+    let checked = check("");
+    assert_eq!(checked.code, 1);
+    let cure = "systemctl start virtqemud.socket, or libvirtd.socket";
+    assert!(checked.stderr.contains(cure), "{}", checked.stderr);
+}
+
+/// Whoever else can open the socket is told no by the reader itself.
+#[tokio::test]
+async fn strangers_questions_are_refused() {
+    let Some(host) = Host::start().await else { return };
+    let (directory, socket) = (host.libvirt.path(""), host.libvirt.path("reader/sock"));
+    for (path, mode) in [(&directory, 0o755), (&socket, 0o666)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+    }
+    let agent = host.libvirt.path("vmuster-agent");
+    fs::copy(program("vmuster-agent"), &agent).expect("a copy");
+    let stranger = run(Command::new("setpriv")
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--"])
+        .arg(&agent)
+        .arg("--config")
+        .arg(host.libvirt.path("agent.toml"))
+        .arg("collect"));
+    let snapshot: Snapshot = serde_json::from_str(&stranger.stdout).expect("a snapshot");
+    let about = about_guests(&snapshot.issues);
+    assert!(about.iter().all(|issue| issue.kind == IssueKind::Denied), "{about:?}");
+    assert!(about[0].detail.contains("user id 65534 may not ask"), "{about:?}");
+    assert_eq!(snapshot.usage.and_then(|usage| usage.domains), None);
 }
 
 #[tokio::test]
