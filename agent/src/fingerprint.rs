@@ -55,14 +55,15 @@ pub struct CheapInputs {
 pub(crate) type ReadText<'a> = dyn FnMut(&str) -> Option<String> + 'a;
 
 impl CheapInputs {
-    /// Reads them; of this machine also from uname. `meminfo`: as the caller has just read it. `last`: the devices are
-    /// listed again only if something was announced since.
+    /// Reads them; of this machine also from uname. `meminfo`, `kvm_parameters`: as the caller has just read them. `last`:
+    /// devices and modules are looked at again only if something was announced since.
     pub(crate) fn read(
         root: &HostRoot,
         origin: Origin,
         text: &mut ReadText<'_>,
         meminfo: Option<&Meminfo>,
         last: Option<&Self>,
+        kvm_parameters: Option<&Arc<BTreeMap<String, String>>>,
     ) -> Self {
         let uname = (origin == Origin::Live).then(rustix::system::uname);
         let (kernel_release, hostname) = match &uname {
@@ -88,10 +89,9 @@ impl CheapInputs {
             // A pool that was resized shows in one of the two.
             hugepages: meminfo.map(|info| (info.hugetlb, info.hugepages_total)),
             devices: unannounced.map_or_else(|| devices(root), |last| Arc::clone(&last.devices)),
-            kvm_parameters: unannounced.map_or_else(
-                || Arc::new(collect::kvm::collect(root).0),
-                |last| Arc::clone(&last.kvm_parameters),
-            ),
+            kvm_parameters: kvm_parameters
+                .or_else(|| Some(&unannounced?.kvm_parameters))
+                .map_or_else(|| Arc::new(collect::kvm::collect(root).0), Arc::clone),
             hypervisor: None,
             announcement,
             agent_version: env!("CARGO_PKG_VERSION"),

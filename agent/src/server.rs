@@ -82,6 +82,7 @@ pub fn check(config: &Config) -> Result<Option<u32>, ServerError> {
 #[derive(Debug)]
 pub struct Agent {
     api: AgentApi,
+    thread: CollectorThread,
     listeners: Vec<Listener>,
 }
 
@@ -102,7 +103,7 @@ impl Agent {
         let thread =
             CollectorThread::start(Arc::new(host), config.collect_deadline, StepDeadlines::default())
                 .map_err(ServerError::Thread)?;
-        Ok(Self { api: AgentApi::new(thread, cpus), listeners })
+        Ok(Self { api: AgentApi::new(thread.clone(), cpus), thread, listeners })
     }
 
     /// Where it listens, with the ports the kernel chose.
@@ -127,6 +128,9 @@ impl Agent {
             .max_encoding_message_size(AGENT_REPLY_MAX_BYTES);
         let mut routes = standard_routes(SERVICE_NAME).await?;
         routes.add_service(service);
+        let api_thread = self.thread;
+        // A libvirt that was just started takes seconds to say what guests can be given: better before anybody waits.
+        tokio::spawn(async move { drop(api_thread.inventory().await) });
         // An agent changes nothing, so there is no role above reader to give.
         let policy = RolePolicy::default();
         Ok(serve(routes.routes(), self.listeners, &policy, Limits::AGENT, shutdown).await?)

@@ -3,7 +3,7 @@
 //! Knows which sections there are, which depend on another, and when an earlier inventory still holds. Must not know
 //! file formats, who asks, or how an answer travels. Everything here blocks: run it on a thread of its own.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use vmuster_proto::model::{Filesystem, Inventory, Issue, IssueKind, Usage, sort_issues};
 
@@ -147,16 +147,18 @@ impl Collector {
         let origin = host.source.origin();
         let mut sections = Sections { watch, issues: Vec::new() };
         // Before everything else: what changes while the rest is read is then seen by the next usage.
+        let kvm = sections.read("hypervisor.kvm_parameters", || collect::kvm::collect(root));
+        let kvm = kvm.map(Arc::new);
         let memory = sections.read("memory", || {
             let (memory, meminfo, issues) = collect::memory::collect(root);
             let mut text = |path: &str| collect::small_text(root, None, path);
-            let inputs = CheapInputs::read(root, origin, &mut text, meminfo.as_ref(), None);
+            let inputs = CheapInputs::read(root, origin, &mut text, meminfo.as_ref(), None, kvm.as_ref());
             ((memory, inputs), issues)
         });
         let (memory, inputs) = memory.map_or((None, None), |(memory, inputs)| (memory, Some(inputs)));
         let mut inventory = Inventory { memory, ..Inventory::default() };
         self.read_machine(&mut sections, &mut inventory);
-        let standing = self.read_guests(&mut sections, &mut inventory);
+        let standing = self.read_guests(&mut sections, &mut inventory, kvm.as_deref());
         let inputs = inputs.map(|inputs| inputs.with_hypervisor(standing));
         let online = inventory.cpu.as_ref().and_then(|cpu| cpu.online.as_ref());
         let before = inputs.as_ref().and_then(CheapInputs::announcement);
@@ -242,7 +244,7 @@ impl Collector {
             let (usage, meminfo, mut issues) = collect::usage::collect(root, self.kept_files.as_mut());
             let mut text = |path: &str| collect::small_text(root, self.kept_files.as_mut(), path);
             let last = host.last().as_ref().map(|(inputs, _)| inputs.clone());
-            let inputs = CheapInputs::read(root, origin, &mut text, meminfo.as_ref(), last.as_ref());
+            let inputs = CheapInputs::read(root, origin, &mut text, meminfo.as_ref(), last.as_ref(), None);
             let own = (origin == Origin::Live).then(|| self.own.collect());
             let (agent, own_issues) = own.unwrap_or_default();
             issues.extend(own_issues);
@@ -267,10 +269,14 @@ impl Collector {
 
 impl Collector {
     /// What guests can be given, into the inventory; what that depends on.
-    fn read_guests(&self, sections: &mut Sections<'_>, inventory: &mut Inventory) -> Option<String> {
+    fn read_guests(
+        &self,
+        sections: &mut Sections<'_>,
+        inventory: &mut Inventory,
+        kvm: Option<&BTreeMap<String, String>>,
+    ) -> Option<String> {
         let host = &self.host;
         let root = host.source.root();
-        let kvm = sections.read("hypervisor.kvm_parameters", || collect::kvm::collect(root))?;
         let microcode = inventory.cpu.as_ref().and_then(|cpu| cpu.microcode.as_deref());
         let dependencies = format!("{microcode:?} {kvm:?} {}", root.exists(DEV_KVM));
         let read = sections.read_as(Step::Hypervisor, "hypervisor", || {
@@ -282,8 +288,8 @@ impl Collector {
             inventory.cpu.get_or_insert_default().guest = Some(guest);
         }
         inventory.hypervisor = read.guests.hypervisor;
-        if !kvm.is_empty() {
-            inventory.hypervisor.get_or_insert_default().kvm_parameters = kvm;
+        if let Some(kvm) = kvm.filter(|kvm| !kvm.is_empty()) {
+            inventory.hypervisor.get_or_insert_default().kvm_parameters.clone_from(kvm);
         }
         read.standing
     }

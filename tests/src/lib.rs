@@ -8,6 +8,7 @@ pub mod private_libvirt;
 pub mod programs;
 pub mod reader;
 pub mod synthetic;
+pub mod synthetic_guests;
 pub mod systemd_box;
 pub mod tools;
 pub mod waiting;

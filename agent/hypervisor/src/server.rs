@@ -112,6 +112,8 @@ impl Server {
             tracing::warn!(uid, "somebody else's question");
             let detail = format!("user id {uid} may not ask this reader: see --allow-user");
             let issue = Issue::new("", "vmuster-hypervisor", IssueKind::Denied, detail);
+            // What is closed with something unread breaks the connection before the refusal is read.
+            let _ = question(&mut stream);
             return Ok(stream.write_all(&Answer::Failure(issue).to_frame())?);
         }
         if has_gone(&stream) {

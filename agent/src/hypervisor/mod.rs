@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use vmuster_proto::model::{Issue, Timestamp};
+use vmuster_proto::model::{Issue, IssueKind, Timestamp};
 
 use self::{
     domains::DOMAINS,
@@ -91,6 +91,8 @@ pub(crate) struct Memory {
     guests: Option<(String, String, Guests, Timestamp)>,
     house: Option<(Guesthouse, Timestamp)>,
     hung: Option<Instant>,
+    /// What was wrong with the last answer; the log tells of changes only.
+    trouble: Option<IssueKind>,
 }
 
 impl Link {
@@ -134,9 +136,15 @@ fn put(settings: &ReaderSettings, memory: &Mutex<Memory>, question: &Question) -
     let standing = if is_hung { HUNG_WAIT } else { STANDING_WAIT };
     let asked = ask(&settings.socket, question, Waits { standing, answer: ANSWER_WAIT });
     let hangs = matches!(asked, Err(ReaderError::Silent(_)));
-    locked(memory).hung = hangs.then(Instant::now);
-    if let Err(error) = &asked {
-        tracing::warn!(%error, "libvirt gives no answer");
+    let mut memory = locked(memory);
+    memory.hung = hangs.then(Instant::now);
+    let trouble = asked.as_ref().err().map(ReaderError::kind);
+    let before = std::mem::replace(&mut memory.trouble, trouble);
+    drop(memory);
+    match &asked {
+        Err(error) if trouble != before => tracing::warn!(%error, "libvirt gives no answer"),
+        Ok(_) if before.is_some() => tracing::info!("libvirt answers again"),
+        _ => {}
     }
     asked
 }
@@ -161,7 +169,7 @@ fn live_guests(
         locked(memory).guests = guests
             .issues
             .iter()
-            .all(|issue| issue.kind == vmuster_proto::model::IssueKind::Unsupported)
+            .all(|issue| issue.kind == IssueKind::Unsupported)
             .then(|| (asked.standing.clone(), dependencies.to_owned(), (*guests).clone(), now));
         Ok(GuestsRead { guests: *guests, standing: Some(asked.standing) })
     };

@@ -19,7 +19,10 @@ use vmuster_agent::{
     watch::Unwatched,
 };
 use vmuster_proto::clock::SystemClock;
-use vmuster_tests::synthetic::{HUGE, LARGE, Shape};
+use vmuster_tests::{
+    synthetic::{HUGE, LARGE, Shape},
+    synthetic_guests,
+};
 
 use crate::bare::Accesses;
 
@@ -35,6 +38,10 @@ const SYSINFO_USAGE: [&str; 4] = ["/proc/uptime", "/proc/self/status", "/proc/se
 const RATIO_MAX: f64 = 1.5;
 /// CPU time of one collection of the large host.
 const LARGE_CPU_MAX: Duration = Duration::from_millis(30);
+
+/// Guests of one host, and what their part of a usage may take beside libvirt's own time.
+const GUESTS: usize = 1000;
+const GUESTS_MAX: Duration = Duration::from_millis(50);
 
 struct Verdicts(bool);
 
@@ -157,6 +164,19 @@ fn synthetic(verdicts: &mut Verdicts, shape: &Shape, limits: bool) {
     }
 }
 
+/// Usage of a host with many guests, all of libvirt's part of it: read, parsed, put together.
+fn guests(verdicts: &mut Verdicts) {
+    let directory = tempdir().expect("a directory");
+    synthetic_guests::write(directory.path(), GUESTS);
+    let mut collector = Collector::new(host(source(Some(directory.path()))));
+    let usage = collector.collect_usage(&Unwatched).usage;
+    assert_eq!(usage.promised.map(|promised| promised.domain_count), u32::try_from(GUESTS).ok());
+    let times: Vec<_> = (0..ROUNDS_LARGE).map(|_| timed(|| collector.collect_usage(&Unwatched))).collect();
+    let took = median(&times);
+    let what = format!("usage with {GUESTS} recorded domains");
+    verdicts.row(&what, &format!("{took:>9.1?}"), took <= GUESTS_MAX, &format!("≤ {GUESTS_MAX:?}"));
+}
+
 fn main() {
     let mut verdicts = Verdicts(true);
     // `cargo bench --bench agent -- quick`: this machine only, while working on it.
@@ -168,6 +188,7 @@ fn main() {
     if is_quick {
         return;
     }
+    guests(&mut verdicts);
     synthetic(&mut verdicts, &LARGE, true);
     synthetic(&mut verdicts, &HUGE, false);
     resident::measure(&mut |what, measured, is_met, limit| verdicts.row(what, measured, is_met, limit));

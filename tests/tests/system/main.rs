@@ -19,6 +19,7 @@ mod live_cpu_tools;
 mod live_tools;
 mod mutation;
 mod questions;
+mod recorded_cpus;
 mod reload;
 mod systemd_hardening;
 mod systemd_units;

@@ -7,10 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use vmuster_proto::model::{IssueKind, Usage};
+use vmuster_proto::model::{IssueKind, Snapshot, Usage};
 use vmuster_tests::{
     private_libvirt::PrivateLibvirt,
-    programs::{Signal, run, send},
+    programs::{Signal, program, run, send},
     tools::are_there,
     waiting::until,
 };
@@ -18,6 +18,7 @@ use vmuster_tests::{
 use super::{Host, OTHERWISE_MAX, about_guests, guest, hypervisor_program, kept};
 
 const QUESTIONS: usize = 100;
+const GUESTS: usize = 20;
 
 /// A user without any right.
 const NOBODY: u32 = 65534;
@@ -139,6 +140,50 @@ async fn who_may_only_read_is_told_the_cure() {
     }
 }
 
+/// Modular daemons and monolithic ones listen under other names; a reader finds either.
+#[tokio::test]
+async fn the_daemon_is_found_by_either_name() {
+    let Some(libvirt) = PrivateLibvirt::start(kept()).await else { return };
+    let check = |more: &str| {
+        let line = format!(
+            "mkdir -p /run/libvirt && mount -t tmpfs none /run/libvirt{more} && exec {} check",
+            hypervisor_program()
+        );
+        run(Command::new("unshare").args(["--mount", "sh", "-c", &line]))
+    };
+    for name in ["virtqemud-sock", "libvirt-sock"] {
+        let checked = check(&format!(" && ln -s {} /run/libvirt/{name}", libvirt.socket().display()));
+        assert_eq!(checked.code, 0, "{name}: {}{}", checked.stdout, checked.stderr);
+    }
+    let checked = check("");
+    assert_eq!(checked.code, 1);
+    let cure = "systemctl start virtqemud.socket, or libvirtd.socket";
+    assert!(checked.stderr.contains(cure), "{}", checked.stderr);
+}
+
+/// Whoever else can open the socket is told no by the reader itself.
+#[tokio::test]
+async fn strangers_questions_are_refused() {
+    let Some(host) = Host::start().await else { return };
+    let (directory, socket) = (host.libvirt.path(""), host.libvirt.path("reader/sock"));
+    for (path, mode) in [(&directory, 0o755), (&socket, 0o666)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+    }
+    let agent = host.libvirt.path("vmuster-agent");
+    fs::copy(program("vmuster-agent"), &agent).expect("a copy");
+    let stranger = run(Command::new("setpriv")
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--"])
+        .arg(&agent)
+        .arg("--config")
+        .arg(host.libvirt.path("agent.toml"))
+        .arg("collect"));
+    let snapshot: Snapshot = serde_json::from_str(&stranger.stdout).expect("a snapshot");
+    let about = about_guests(&snapshot.issues);
+    assert!(about.iter().all(|issue| issue.kind == IssueKind::Denied), "{about:?}");
+    assert!(about[0].detail.contains("user id 65534 may not ask"), "{about:?}");
+    assert_eq!(snapshot.usage.and_then(|usage| usage.domains), None);
+}
+
 #[tokio::test]
 async fn readers_end_when_nobody_asks() {
     let Some(libvirt) = PrivateLibvirt::start(kept()).await else { return };
@@ -151,10 +196,19 @@ async fn readers_end_when_nobody_asks() {
     println!("a question that starts a reader: {took:?}");
 }
 
+/// One call for all guests; one more for each definition, but only the first time.
+fn asks_for_all_guests_at_once(host: &Host) {
+    let mut command = Command::new(hypervisor_program());
+    command.arg("--libvirt-socket").arg(host.libvirt.socket()).arg("check");
+    let log = run(command.env("VMUSTER_LOG", "vmuster_hypervisor=debug")).stderr;
+    let calls = |name: &str| log.matches(&format!("call=\"{name}\"")).count();
+    assert_eq!((calls("virConnectGetAllDomainStats"), calls("virDomainGetXMLDesc")), (2, GUESTS), "{log}");
+}
+
 #[tokio::test]
 async fn a_reader_stays_small_and_frees_what_it_takes() {
     let Some(mut host) = Host::start().await else { return };
-    for place in 0..20 {
+    for place in 0..GUESTS {
         let name = format!("guest-{place}");
         host.libvirt.domain("define", &name, &guest(&name, "kvm", 64, 1, ""));
     }
@@ -162,6 +216,7 @@ async fn a_reader_stays_small_and_frees_what_it_takes() {
     for _ in 0..QUESTIONS {
         host.usage().await;
     }
+    asks_for_all_guests_at_once(&host);
     let [reader] = host.readers()[..] else { panic!("one reader") };
     let status = fs::read_to_string(format!("/proc/{reader}/status")).expect("it runs");
     let kib = |key: &str| -> u64 {

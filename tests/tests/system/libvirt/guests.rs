@@ -66,9 +66,14 @@ async fn a_definition_is_shown_as_it_is() {
     let images = host.libvirt.path("images");
     fs::create_dir(&images).expect("a directory");
     host.libvirt.printed(&format!("pool-create-as near dir --target {}", images.display()));
+    let _third = host.libvirt.image("images/c.qcow2", "qcow2", "2G");
+    host.libvirt.printed("pool-refresh near");
     let (first, second) =
         (host.libvirt.image("images/a.qcow2", "qcow2", "3G"), host.libvirt.image("b.raw", "raw", "1G"));
     let devices = disk(&first, "qcow2", "vda") + &disk(&second, "raw", "vdb");
+    let devices = devices
+        + "<disk type='volume' device='disk'><driver name='qemu' type='qcow2'/><source pool='near' volume='c.qcow2'/>\
+           <target dev='vdc' bus='virtio'/></disk>";
     let devices =
         devices + "<disk type='file' device='cdrom'><target dev='sda' bus='sata'/><readonly/></disk>";
     let tuned = guest("tuned", "kvm", 256, 2, &devices).replace(
@@ -96,8 +101,16 @@ async fn a_definition_is_shown_as_it_is() {
             (disk.target.as_str(), disk.pool.as_deref(), disk.virtual_bytes.map(|bytes| bytes.0 >> 30))
         })
         .collect();
-    assert_eq!(disks, [("sda", None, None), ("vda", Some("near"), Some(3)), ("vdb", None, Some(1))]);
-    assert_eq!(domain.disk_virtual_bytes, Some(Bytes(4 << 30)), "the empty drive is no promise");
+    assert_eq!(
+        disks,
+        [
+            ("sda", None, None),
+            ("vda", Some("near"), Some(3)),
+            ("vdb", None, Some(1)),
+            ("vdc", Some("near"), Some(2)),
+        ]
+    );
+    assert_eq!(domain.disk_virtual_bytes, Some(Bytes(6 << 30)), "the empty drive is no promise");
     let pools = usage.pools.expect("pools");
     assert_eq!((pools[0].name.as_str(), pools[0].state.as_deref()), ("near", Some("running")));
     // Of a running one it is what the other host would have to run.
@@ -106,6 +119,15 @@ async fn a_definition_is_shown_as_it_is() {
     let domains = usage.domains.expect("domains");
     assert_eq!(domains[0].machine_type.as_deref().map(|kind| kind.starts_with("pc-")), Some(true));
     assert_eq!(domains[0].vcpus_max, Some(2));
+    host.libvirt.printed("destroy tuned");
+    host.libvirt.printed("pool-define-as later dir --target /nowhere");
+    let (usage, issues) = host.usage().await;
+    let pools = usage.pools.expect("pools");
+    let told: Vec<_> = pools
+        .iter()
+        .map(|pool| (pool.name.as_str(), pool.state.as_deref(), pool.capacity_bytes.is_some()))
+        .collect();
+    assert_eq!(told, [("later", Some("inactive"), false), ("near", Some("running"), true)], "{issues:?}");
 }
 
 #[tokio::test]
