@@ -1,7 +1,7 @@
 #!/bin/sh
 # daemon.sh DIR [libvirtd.conf lines]: a libvirt daemon whose every file is below DIR, in a mount namespace of its own.
 # Runs in the foreground as the process that was started. Its socket is DIR/sock/libvirt-sock, seen from outside as well.
-# Guests outlive it.
+# Guests outlive it. HIDE_KVM=1: as on a machine without KVM.
 set -eu
 directory=$1
 shift
@@ -34,5 +34,6 @@ exec unshare --mount --propagation private sh -euc '
         mkdir -p "/${pair%%:*}"
         mount --bind "$0/${pair##*:}" "/${pair%%:*}"
     done
+    if [ -n "${HIDE_KVM:-}" ]; then mount --bind /dev/null /dev/kvm; fi
     exec libvirtd --config "$0/etc/libvirtd.conf" --pid-file "$0/state/daemon.pid"
 ' "$directory"

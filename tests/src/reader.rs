@@ -39,7 +39,7 @@ fn answer(mut stream: UnixStream, files: &BTreeMap<&'static str, String>) {
     let mut question = vec![0; announced(length, QUESTION_MAX_BYTES).expect("a small question")];
     stream.read_exact(&mut question).expect("a question");
     let answer = match Question::from_bytes(&question).expect("a question") {
-        Question::Guest => Some(Answer::Guest(Box::new(guest::assemble(&texts(files))))),
+        Question::Guest { .. } => Some(Answer::Guest(Box::new(guest::assemble(&texts(files))))),
         Question::Domains { image_pools } => Some(Answer::Domains(Box::new(house(files, &image_pools)))),
         Question::Record => Some(Answer::Record(words(files))),
         _ => None,

@@ -123,7 +123,7 @@ fn check(socket: Option<String>) -> anyhow::Result<ExitCode> {
     };
     writeln!(out, "{standing}")?;
     let mut issues = Vec::new();
-    if let Answer::Guest(guests) = questions.answer(&Question::Guest) {
+    if let Answer::Guest(guests) = questions.answer(&Question::Guest { dependencies: String::new() }) {
         issues.extend(guests.issues);
         let guest = guests.guest.unwrap_or_default();
         let features = guest.features.map_or_else(|| "unknown".to_owned(), |set| set.len().to_string());

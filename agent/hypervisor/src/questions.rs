@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use virt::{connect::Connect, sys};
 use vmuster_agent::{
     hypervisor::{
-        guest::{self, Failure, GuestTexts, Text, Versions},
+        guest::{self, Failure, GuestTexts, Guests, Text, Versions},
         protocol::{Answer, Question},
     },
     parse::libvirt::{cpu, domain_capabilities, render},
@@ -40,13 +40,16 @@ const EMULATORS: [&str; 5] = [
 pub(crate) struct Questions {
     pub(crate) daemon: Daemon,
     pub(crate) definitions: Definitions,
+    /// What guests can be given, and what that depended on. Who asked may have given up meanwhile: a libvirt that asks QEMU
+    /// anew each time takes longer than anybody waits.
+    guests: Option<(String, Guests)>,
     /// Known once domain capabilities were asked for.
     virt_type: Option<&'static str>,
 }
 
 impl Questions {
     pub(crate) fn new(daemon: Daemon) -> Self {
-        Self { daemon, definitions: Definitions::default(), virt_type: None }
+        Self { daemon, definitions: Definitions::default(), guests: None, virt_type: None }
     }
 
     /// What the guest layer depends on: a daemon that says this much does not hang.
@@ -70,7 +73,9 @@ impl Questions {
     pub(crate) fn answer(&mut self, question: &Question) -> Answer {
         let answer = match question {
             Question::Standing => self.standing().map(Answer::Standing),
-            Question::Guest => Ok(Answer::Guest(Box::new(guest::assemble(&self.guest_texts())))),
+            Question::Guest { dependencies } => {
+                self.guest_layer(dependencies).map(|guests| Answer::Guest(Box::new(guests)))
+            }
             Question::Domains { image_pools } => {
                 self.guesthouse(image_pools).map(|house| Answer::Domains(Box::new(house)))
             }
@@ -88,6 +93,20 @@ impl Questions {
     ) -> Text {
         let content = self.daemon.call(name, PROBE_LIMIT, call).map_err(failure);
         Text { source: name.to_owned(), content }
+    }
+
+    /// # Errors
+    /// libvirt says nothing at all.
+    fn guest_layer(&mut self, dependencies: &str) -> Result<Guests, Issue> {
+        let key = format!("{}\n{dependencies}", self.standing()?);
+        if let Some((_, guests)) = self.guests.as_ref().filter(|(kept, _)| *kept == key) {
+            return Ok(guests.clone());
+        }
+        let guests = guest::assemble(&self.guest_texts());
+        // What is missing now may be there at the next question.
+        let is_whole = guests.issues.iter().all(|issue| issue.kind == IssueKind::Unsupported);
+        self.guests = is_whole.then(|| (key, guests.clone()));
+        Ok(guests)
     }
 
     fn guest_texts(&mut self) -> GuestTexts {

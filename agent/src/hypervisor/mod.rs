@@ -163,7 +163,7 @@ fn live_guests(
         {
             return Ok(GuestsRead { guests: guests.clone(), standing: Some(standing) });
         }
-        let asked = put(settings, memory, &Question::Guest)?;
+        let asked = put(settings, memory, &Question::Guest { dependencies: dependencies.to_owned() })?;
         let Some(Answer::Guest(guests)) = asked.answer else { return Err(ReaderError::Unexpected) };
         // What is missing now may be there at the next question.
         locked(memory).guests = guests

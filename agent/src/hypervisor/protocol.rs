@@ -48,7 +48,10 @@ pub enum Question {
     /// Whether libvirt answers.
     Standing,
     /// What guests can be given.
-    Guest,
+    Guest {
+        /// What that depends on beside libvirt and QEMU: with the same text the reader may give what it found before.
+        dependencies: String,
+    },
     /// Guests and storage.
     Domains {
         /// Pools whose volumes are images.
@@ -126,7 +129,9 @@ impl Question {
     pub fn to_frame(&self) -> Vec<u8> {
         let question = match self {
             Self::Standing => PbQuestion::Standing(pb::ReaderStandingQuestion {}),
-            Self::Guest => PbQuestion::Guest(pb::ReaderGuestQuestion {}),
+            Self::Guest { dependencies } => {
+                PbQuestion::Guest(pb::ReaderGuestQuestion { dependencies: dependencies.clone() })
+            }
             Self::Domains { image_pools } => {
                 PbQuestion::Domains(pb::ReaderDomainsQuestion { image_pools: image_pools.clone() })
             }
@@ -150,7 +155,7 @@ impl Question {
         let message = pb::ReaderQuestion::decode(bytes).map_err(ProtocolError::Decode)?;
         Ok(match message.question.ok_or(ProtocolError::Empty)? {
             PbQuestion::Standing(pb::ReaderStandingQuestion {}) => Self::Standing,
-            PbQuestion::Guest(pb::ReaderGuestQuestion {}) => Self::Guest,
+            PbQuestion::Guest(question) => Self::Guest { dependencies: question.dependencies },
             PbQuestion::Domains(question) => Self::Domains { image_pools: question.image_pools },
             PbQuestion::Baseline(question) => {
                 let cpus = question.cpus.into_iter().map(CpuDefinition::try_from);
@@ -257,7 +262,7 @@ mod tests {
     fn questions_and_answers_arrive_as_they_were_sent() {
         let questions = [
             Question::Standing,
-            Question::Guest,
+            Question::Guest { dependencies: "nested".to_owned() },
             Question::Domains { image_pools: vec!["images".to_owned()] },
             Question::Baseline { cpus: vec![cpu(), cpu()], expand_features: true },
             Question::Comparison(Box::new(cpu())),

@@ -236,7 +236,7 @@ mod tests {
                 let _ = held.recv();
             }
         });
-        let asked = ask(&socket, &Question::Guest, WAITS);
+        let asked = ask(&socket, &Question::Guest { dependencies: String::new() }, WAITS);
         drop(release);
         reader.join().expect("the reader ends");
         asked

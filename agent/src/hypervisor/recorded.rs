@@ -1,7 +1,9 @@
 //! A recorded host's libvirt answers: DIR/libvirt.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
-use vmuster_proto::model::{Issue, IssueKind};
+use vmuster_proto::model::{Domain, Issue, IssueKind};
 
 use super::{
     HouseRead,
@@ -117,8 +119,7 @@ pub(super) fn house(root: &HostRoot) -> HouseRead {
     let figures = figures(root, &mut issues);
     let defined = definitions(root, DOMAIN_FILES, DOMAINS, domain::parse, &mut issues);
     let assembled = defined.map(|(defined, unread)| {
-        let undefined = unread.into_iter().map(|name| Undefined { uuid: String::new(), name });
-        let undefined: Vec<Undefined> = undefined.collect();
+        let undefined = undefined(&defined, unread, &figures, &mut issues);
         domains::assemble(defined, &undefined, &figures, DOMAIN_FILES)
     });
     let (domains, promised) = match assembled {
@@ -140,6 +141,33 @@ pub(super) fn house(root: &HostRoot) -> HouseRead {
     });
     let house = Guesthouse { domains, pools, images: figures.images, promised, issues };
     HouseRead { house, collected_at: figures.collected_at, standing: None }
+}
+
+/// Guests that are known by their figures or by a file's name only.
+fn undefined(
+    defined: &[Domain],
+    unread: Vec<String>,
+    figures: &Figures,
+    issues: &mut Vec<Issue>,
+) -> Vec<Undefined> {
+    let known: BTreeSet<&str> = defined.iter().map(|domain| domain.uuid.as_str()).collect();
+    let mut undefined: Vec<Undefined> = unread
+        .into_iter()
+        .map(|file| {
+            let stem = file.trim_end_matches(".xml").to_owned();
+            let is_uuid = figures.domains.contains_key(&stem) && !known.contains(stem.as_str());
+            Undefined { uuid: if is_uuid { stem } else { String::new() }, name: file }
+        })
+        .collect();
+    let told: BTreeSet<String> = undefined.iter().map(|one| one.uuid.clone()).collect();
+    for uuid in figures.domains.keys().filter(|uuid| !known.contains(uuid.as_str()) && !told.contains(*uuid))
+    {
+        let path = format!("{DOMAIN_FILES}/{uuid}.xml");
+        let detail = format!("{FIGURES_JSON} has a guest whose definition is not there");
+        issues.push(Issue::new(DOMAINS, path, IssueKind::Missing, detail));
+        undefined.push(Undefined { uuid: uuid.clone(), name: uuid.clone() });
+    }
+    undefined
 }
 
 /// Recordings by others have none: what only they say is then an issue of its own.
