@@ -33,6 +33,7 @@ pub struct PrivateLibvirt {
     daemon: Child,
     directory: TempDir,
     settings: Vec<String>,
+    hides_kvm: bool,
 }
 
 impl PrivateLibvirt {
@@ -44,6 +45,15 @@ impl PrivateLibvirt {
 
     /// The same, with lines of libvirtd.conf.
     pub async fn start_with(kept: &Path, settings: &[&str]) -> Option<Self> {
+        Self::start_as(kept, settings, false).await
+    }
+
+    /// One from which /dev/kvm is hidden. It asks QEMU anew each time, which takes seconds.
+    pub async fn start_without_kvm(kept: &Path) -> Option<Self> {
+        Self::start_as(kept, &[], true).await
+    }
+
+    async fn start_as(kept: &Path, settings: &[&str], hides_kvm: bool) -> Option<Self> {
         if !are_there(&NEEDED) {
             return None;
         }
@@ -59,12 +69,16 @@ impl PrivateLibvirt {
         let directory = tempdir().expect("a directory");
         let kept = kept.join("libvirt-cache");
         let cache = directory.path().join("cache");
-        copy(&kept, &cache);
+        // What is kept was found with KVM.
+        if !hides_kvm {
+            copy(&kept, &cache);
+        }
         let settings: Vec<String> = settings.iter().map(|line| (*line).to_owned()).collect();
-        let daemon = spawn(directory.path(), &settings);
-        let mut made = Self { daemon, directory, settings };
+        let daemon = spawn(directory.path(), &settings, hides_kvm);
+        let mut made = Self { daemon, directory, settings, hides_kvm };
         made.answers().await;
-        if settings_are_plain(&made.settings) {
+        // With other rights the test itself may not ask.
+        if made.settings.is_empty() && !hides_kvm {
             made.printed("domcapabilities");
             copy(&cache, &kept);
         }
@@ -134,7 +148,7 @@ impl PrivateLibvirt {
 
     /// Starts it again after it was killed.
     pub async fn restart(&mut self) {
-        self.daemon = spawn(self.directory.path(), &self.settings);
+        self.daemon = spawn(self.directory.path(), &self.settings, self.hides_kvm);
         self.answers().await;
     }
 
@@ -149,14 +163,12 @@ impl PrivateLibvirt {
     }
 }
 
-/// With other rights the test itself may not ask.
-fn settings_are_plain(settings: &[String]) -> bool {
-    settings.is_empty()
-}
-
-fn spawn(directory: &Path, settings: &[String]) -> Child {
+fn spawn(directory: &Path, settings: &[String], hides_kvm: bool) -> Child {
     let script = workspace().join("tests/libvirt/daemon.sh");
     let mut command = Command::new(script);
+    if hides_kvm {
+        command.env("HIDE_KVM", "1");
+    }
     command.arg(directory).args(settings).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().expect("a shell")
 }

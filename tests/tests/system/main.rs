@@ -20,6 +20,7 @@ mod live_tools;
 mod mutation;
 mod questions;
 mod recorded_cpus;
+mod recorded_guests;
 mod reload;
 mod systemd_hardening;
 mod systemd_units;

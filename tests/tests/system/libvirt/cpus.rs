@@ -5,11 +5,12 @@ use std::{collections::BTreeSet, fs};
 use tonic::Code;
 use vmuster_agent::parse::libvirt::{cpu, domain_capabilities, render};
 use vmuster_proto::{
-    model::{CpuDefinition, FeatureSet},
+    model::{CpuDefinition, FeatureSet, IssueKind},
     pb::{AgentServiceComputeCpuBaselineRequest, CompareCpuRequest, CpuComparison},
 };
+use vmuster_tests::{private_libvirt::PrivateLibvirt, waiting::until};
 
-use super::Host;
+use super::{Host, about_guests, kept};
 
 /// Names of what a definition gives.
 fn given(definition: &CpuDefinition) -> BTreeSet<&str> {
@@ -157,4 +158,26 @@ async fn nothing_of_a_callers_text_reaches_libvirt() {
     assert_eq!(host.agent.compute_cpu_baseline(none).await.expect_err("none").code(), Code::InvalidArgument);
     let log = fs::read_to_string(host.libvirt.path("log/libvirtd.log")).unwrap_or_default();
     assert!(!log.contains("aaaaaaaa") && !log.contains("/bin/sh"), "{log}");
+}
+
+/// A libvirt that asks QEMU anew each time takes longer than an inventory waits: the reader keeps what it found for who
+/// asks again.
+#[tokio::test]
+async fn a_host_without_kvm_says_so_once_libvirt_knows() {
+    let Some(libvirt) = PrivateLibvirt::start_without_kvm(kept()).await else { return };
+    let mut host = Host::on(libvirt, "2min", None).await;
+    until("the guest layer is there", async || {
+        let (inventory, issues) = host.inventory().await;
+        let Some(guest) = inventory.cpu.and_then(|cpu| cpu.guest).filter(|guest| guest.features.is_some())
+        else {
+            assert!(about_guests(&issues).iter().all(|issue| issue.kind == IssueKind::Timeout), "{issues:?}");
+            return false;
+        };
+        assert_eq!(guest.virt_type.as_deref(), Some("qemu"));
+        let about = about_guests(&issues);
+        assert_eq!((about.len(), about[0].kind), (1, IssueKind::Unsupported), "{about:?}");
+        assert!(about[0].detail.contains("no KVM"), "{}", about[0].detail);
+        true
+    })
+    .await;
 }
