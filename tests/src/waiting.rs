@@ -12,12 +12,20 @@ const PATIENCE: Duration = Duration::from_secs(20);
 ///
 /// # Panics
 /// It does not become so.
-pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+pub async fn until(what: &str, is_so: impl AsyncFnMut() -> bool) {
+    until_within(PATIENCE, what, is_so).await;
+}
+
+/// The same of what takes long by itself.
+///
+/// # Panics
+/// It does not become so.
+pub async fn until_within(patience: Duration, what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let looking = async {
         while !is_so().await {
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
     };
-    let waited = tokio::time::timeout(PATIENCE, looking).await;
-    assert!(waited.is_ok(), "{what}: not after {} s", PATIENCE.as_secs());
+    let waited = tokio::time::timeout(patience, looking).await;
+    assert!(waited.is_ok(), "{what}: not after {} s", patience.as_secs());
 }

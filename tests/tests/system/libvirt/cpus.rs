@@ -1,6 +1,6 @@
 //! What guests can be given, against virsh on the same daemon; and what must not reach it.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, time::Duration};
 
 use tonic::Code;
 use vmuster_agent::parse::libvirt::{cpu, domain_capabilities, render};
@@ -8,9 +8,12 @@ use vmuster_proto::{
     model::{CpuDefinition, FeatureSet, IssueKind},
     pb::{AgentServiceComputeCpuBaselineRequest, CompareCpuRequest, CpuComparison},
 };
-use vmuster_tests::{private_libvirt::PrivateLibvirt, waiting::until};
+use vmuster_tests::{private_libvirt::PrivateLibvirt, waiting::until_within};
 
 use super::{Host, about_guests, kept};
+
+/// QEMU is asked three times, and the machine may be busy with other tests.
+const PROBING_MAX: Duration = Duration::from_secs(180);
 
 /// Names of what a definition gives.
 fn given(definition: &CpuDefinition) -> BTreeSet<&str> {
@@ -166,7 +169,7 @@ async fn nothing_of_a_callers_text_reaches_libvirt() {
 async fn a_host_without_kvm_says_so_once_libvirt_knows() {
     let Some(libvirt) = PrivateLibvirt::start_without_kvm(kept()).await else { return };
     let mut host = Host::on(libvirt, "2min", None).await;
-    until("the guest layer is there", async || {
+    until_within(PROBING_MAX, "the guest layer is there", async || {
         let (inventory, issues) = host.inventory().await;
         let Some(guest) = inventory.cpu.and_then(|cpu| cpu.guest).filter(|guest| guest.features.is_some())
         else {
