@@ -52,12 +52,17 @@ pub(super) struct Kept {
 }
 
 /// Asks, and fills in what is known of what does not answer.
-pub(super) fn read(settings: &ReaderSettings, memory: &Mutex<Memory>, now: Timestamp) -> HouseRead {
+pub(super) fn read(
+    settings: &ReaderSettings,
+    memory: &Mutex<Memory>,
+    now: Timestamp,
+    mounts_hang: bool,
+) -> HouseRead {
     let question = {
         let kept = &locked(memory).house;
         Question::Domains {
             image_pools: settings.image_pools.clone(),
-            leave_out_stopped_disks: is_left_out(kept.hung_disks.as_ref()),
+            leave_out_stopped_disks: mounts_hang || is_left_out(kept.hung_disks.as_ref()),
             leave_out_storage: is_left_out(kept.hung_storage.as_ref()),
         }
     };

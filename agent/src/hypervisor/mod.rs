@@ -116,11 +116,12 @@ impl Link {
         }
     }
 
-    /// Guests and storage.
-    pub(crate) fn house(&self, root: &HostRoot, now: Timestamp) -> HouseRead {
+    /// Guests and storage. `mounts_hang`: whether a mount of this host does not answer. libvirt would then open images on it
+    /// and answer nobody any more.
+    pub(crate) fn house(&self, root: &HostRoot, now: Timestamp, mounts_hang: bool) -> HouseRead {
         match self {
             Self::Recorded => recorded::house(root),
-            Self::Live(live) => house::read(&live.0, &live.1, now),
+            Self::Live(live) => house::read(&live.0, &live.1, now, mounts_hang),
         }
     }
 }
