@@ -28,8 +28,8 @@ pub enum ReaderError {
     Absent(PathBuf),
     /// We may not connect.
     #[error(
-        "the agent may not connect to {}: SocketUser= of vmuster-hypervisor.socket must name the user it runs as",
-        .0.display()
+        "the agent may not connect to {}: SocketUser= of vmuster-hypervisor.socket must name the user it runs as; a \
+         reader that `vmuster-hypervisor supervise` starts needs --socket-group with a group of that user", .0.display()
     )]
     Denied(PathBuf),
     /// libvirt says nothing at all.
