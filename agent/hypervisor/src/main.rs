@@ -8,6 +8,7 @@ mod definitions;
 mod guesthouse;
 mod libvirt;
 mod limits;
+mod peer;
 mod questions;
 mod server;
 mod supervisor;

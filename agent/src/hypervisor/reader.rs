@@ -14,7 +14,9 @@ use vmuster_proto::model::{Issue, IssueKind};
 
 use super::{
     guest::Failure,
-    protocol::{ANSWER_MAX_BYTES, Answer, LENGTH_BYTES, ProtocolError, Question, announced},
+    protocol::{
+        ANSWER_MAX_BYTES, Answer, LENGTH_BYTES, ProtocolError, QUESTION_MAX_BYTES, Question, announced,
+    },
 };
 
 /// No answer.
@@ -117,8 +119,13 @@ pub struct Asked {
 pub fn ask(socket: &Path, question: &Question, waits: Waits) -> Result<Asked, ReaderError> {
     let begin = Instant::now();
     let first = begin + waits.standing;
+    let frame = question.to_frame();
+    // The reader would hang up without a word.
+    if frame.len() - LENGTH_BYTES > QUESTION_MAX_BYTES {
+        return Err(ProtocolError::TooLarge(frame.len()).into());
+    }
     let mut exchange = Exchange { stream: dial(socket, waits.standing)?, begin };
-    exchange.send(&question.to_frame(), first)?;
+    exchange.send(&frame, first)?;
     let standing = match exchange.receive(first, ReaderError::Silent)? {
         Answer::Standing(key) => key,
         Answer::Failure(issue) => return Err(ReaderError::Failed(issue)),
