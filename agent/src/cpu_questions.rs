@@ -10,14 +10,14 @@ use vmuster_proto::model::{CpuComparison, CpuDefinition, IssueKind};
 
 use crate::{
     hypervisor::{
-        protocol::{Answer, Question},
+        protocol::{Answer, QUESTION_CPUS_MAX, Question},
         reader::{ReaderError, Waits, ask},
     },
     parse::libvirt::{XmlError, cpu, render},
 };
 
-/// Of one baseline; a fleet has some ten different CPUs.
-pub const CPUS_MAX: usize = 1000;
+/// Of one baseline.
+pub const CPUS_MAX: usize = QUESTION_CPUS_MAX;
 
 /// Asked at once; the reader answers one after another, and each question here holds a thread.
 const AT_ONCE_MAX: usize = 2;

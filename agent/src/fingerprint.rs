@@ -20,6 +20,9 @@ const DIGEST_BYTES: usize = 16;
 /// Number of the kernel's last announcement of a device (uevent).
 pub(crate) const ANNOUNCEMENT: &str = "/sys/kernel/uevent_seqnum";
 
+/// There while KVM can be used. Not /dev/kvm: a service with a /dev of its own never sees that.
+const KVM_DEVICE: &str = "/sys/class/misc/kvm";
+
 /// A digest, in hexadecimal, of what an inventory says without what drifts.
 ///
 /// # Errors
@@ -44,6 +47,8 @@ pub struct CheapInputs {
     devices: Arc<[String]>,
     /// Modules are announced when they are loaded.
     kvm_parameters: Arc<BTreeMap<String, String>>,
+    /// Whether KVM can be used; its device is announced.
+    kvm: bool,
     /// What libvirt says the guest layer depends on; None where it did not answer.
     hypervisor: Option<String>,
     /// Number of the kernel's last announcement of a device: while it stands, the devices do.
@@ -92,6 +97,7 @@ impl CheapInputs {
             kvm_parameters: kvm_parameters
                 .or_else(|| Some(&unannounced?.kvm_parameters))
                 .map_or_else(|| Arc::new(collect::kvm::collect(root).0), Arc::clone),
+            kvm: unannounced.map_or_else(|| has_kvm(root), |last| last.kvm),
             hypervisor: None,
             announcement,
             agent_version: env!("CARGO_PKG_VERSION"),
@@ -133,6 +139,7 @@ impl CheapInputs {
             hugepages,
             devices,
             kvm_parameters,
+            kvm,
             hypervisor,
             announcement: _,
             agent_version,
@@ -149,12 +156,18 @@ impl CheapInputs {
             ("hugepages", *hugepages != other.hugepages),
             ("devices", *devices != other.devices),
             ("kvm_parameters", *kvm_parameters != other.kvm_parameters),
+            ("kvm", *kvm != other.kvm),
             // That libvirt does not answer now changes nothing.
             ("hypervisor", other.hypervisor.is_some() && *hypervisor != other.hypervisor),
             ("agent_version", *agent_version != other.agent_version),
         ];
         compared.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }
+}
+
+/// Whether guests can run with KVM.
+pub(crate) fn has_kvm(root: &HostRoot) -> bool {
+    root.exists(KVM_DEVICE)
 }
 
 /// PCI functions, and the disks with hardware behind them: a guest's volumes come and go with it.
@@ -167,4 +180,31 @@ fn devices(root: &HostRoot) -> Arc<[String]> {
     let disks = root.read_dir("/sys/block").unwrap_or_default();
     devices.extend(disks.into_iter().filter(|name| !is_virtual(name)));
     devices.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::RecordedTree;
+
+    const DEVICE: &str = "/sys/devices/virtual/misc/kvm/uevent";
+
+    fn inputs(tree: &RecordedTree, last: Option<&CheapInputs>) -> CheapInputs {
+        let root = tree.root();
+        let mut text = |path: &str| collect::small_text(&root, None, path);
+        CheapInputs::read(&root, Origin::Live, &mut text, None, last, None)
+    }
+
+    #[test]
+    fn kvm_that_comes_or_goes_is_a_change() {
+        let tree = RecordedTree::whole_host().file(ANNOUNCEMENT, "7\n");
+        let without = inputs(&tree, None);
+        let tree = tree.file(DEVICE, "").link("/sys/class/misc/kvm", "../../devices/virtual/misc/kvm");
+        assert!(inputs(&tree, Some(&without)).differing(&without).is_empty(), "nothing was announced");
+        let tree = tree.file(ANNOUNCEMENT, "8\n");
+        let with = inputs(&tree, Some(&without));
+        assert_eq!(without.differing(&with), ["kvm"]);
+        let tree = tree.without("/sys/class/misc/kvm").file(ANNOUNCEMENT, "9\n");
+        assert_eq!(with.differing(&inputs(&tree, Some(&with))), ["kvm"]);
+    }
 }

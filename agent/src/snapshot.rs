@@ -18,14 +18,11 @@ use crate::{
         pci::KeptPci,
         virtualization::CpuHints,
     },
-    fingerprint::{ANNOUNCEMENT, CheapInputs, fingerprint},
+    fingerprint::{ANNOUNCEMENT, CheapInputs, fingerprint, has_kvm},
     host_root::{HostRoot, KeptFiles},
     hypervisor::{HouseRead, protocol::Guesthouse, storage},
     watch::{Step, Watch},
 };
-
-/// Whether guests can run with KVM.
-const DEV_KVM: &str = "/dev/kvm";
 
 /// An inventory and what is wrong with it.
 #[derive(Debug, Clone)]
@@ -278,7 +275,7 @@ impl Collector {
         let host = &self.host;
         let root = host.source.root();
         let microcode = inventory.cpu.as_ref().and_then(|cpu| cpu.microcode.as_deref());
-        let dependencies = format!("{microcode:?} {kvm:?} {}", root.exists(DEV_KVM));
+        let dependencies = format!("{microcode:?} {kvm:?} {}", has_kvm(root));
         let read = sections.read_as(Step::Hypervisor, "hypervisor", || {
             let mut read = host.hypervisor.guests(root, &dependencies, host.clock.now());
             let issues = std::mem::take(&mut read.guests.issues);

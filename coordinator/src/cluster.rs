@@ -265,7 +265,10 @@ fn features_of(view: &HostView, layer: Layer) -> Result<HostFeatures<'_>, Proble
         let parent = section.split('.').next().unwrap_or(section);
         let about = |section: &str| record.issues.iter().find(|issue| issue.section == section);
         let why = about(section).or_else(|| about(parent));
-        let why = why.map_or(String::new(), |issue| format!(" ({}: {})", issue.source, issue.detail));
+        let why = why.map_or(String::new(), |issue| {
+            let kind = format!("{:?}", issue.kind).to_lowercase();
+            format!(" ({kind}, {}: {})", issue.source, issue.detail)
+        });
         missing(ProblemKind::Unsupported, format!("the host does not report {what}{why}"))
     };
     let arch = record.inventory.arch().ok_or_else(|| unsupported("system.arch", "its architecture"))?;
@@ -273,8 +276,8 @@ fn features_of(view: &HostView, layer: Layer) -> Result<HostFeatures<'_>, Proble
     let features = match layer {
         Layer::Host => cpu.host_flags.as_ref().ok_or_else(|| unsupported("cpu.host_flags", "CPU flags"))?,
         Layer::Guest => {
-            let detail = "the host does not report guest features; ask for --layer host";
-            return Err(missing(ProblemKind::Unsupported, detail.to_owned()));
+            // The advice first: a long reason is cut at its end.
+            return Err(unsupported("cpu.guest", "guest features; ask for --layer host"));
         }
     };
     Ok(HostFeatures {
@@ -359,4 +362,37 @@ fn summary(view: &HostView) -> HostSummary {
 #[must_use]
 pub fn read_within(max_age: Option<Duration>, time: Duration) -> ReadOptions {
     ReadOptions { max_age, deadline: Instant::now() + time }
+}
+
+#[cfg(test)]
+mod tests {
+    use vmuster_proto::model::{Cpu, Inventory, System};
+
+    use super::*;
+    use crate::{
+        cache::{HostRecord, Outcome},
+        hosts::HostEntry,
+    };
+
+    #[test]
+    fn a_host_without_guest_features_says_why() {
+        let system = System { arch: Some("x86_64".to_owned()), ..System::default() };
+        let inventory = Inventory { system: Some(system), cpu: Some(Cpu::default()), ..Inventory::default() };
+        let record = HostRecord {
+            host: "a".to_owned(),
+            address: String::new(),
+            reported_name: String::new(),
+            fetched_at: None,
+            validated_at: None,
+            inventory: Arc::new(inventory),
+            issues: [Issue::new("cpu.guest", "virConnectOpen", IssueKind::Denied, "join the group")].into(),
+            superseded: false,
+            saved_usage: None,
+        };
+        let entry = Arc::new(HostEntry::new("a", None));
+        let view = HostView::fresh(&entry, Arc::new(record), Outcome::StillFresh);
+        let problem = features_of(&view, Layer::Guest).map(|_| ()).expect_err("there are none");
+        assert!(problem.detail.contains("--layer host"), "{problem:?}");
+        assert!(problem.detail.contains("(denied, virConnectOpen: join the group)"), "{problem:?}");
+    }
 }

@@ -8,6 +8,7 @@ mod definitions;
 mod guesthouse;
 mod libvirt;
 mod limits;
+mod peer;
 mod questions;
 mod server;
 mod storage;
@@ -21,6 +22,7 @@ use vmuster_agent::hypervisor::protocol::{Answer, Question};
 use vmuster_proto::{
     daemon::{EXIT_CONFIGURATION, EXIT_FAILURE, fail, init_logging},
     model::parse_duration,
+    transport::group_id,
 };
 
 use crate::{
@@ -50,6 +52,9 @@ enum Command {
         /// Where the agent asks
         #[arg(long, value_name = "PATH")]
         socket: PathBuf,
+        /// Group of that socket, so that an agent of another user can connect; --allow-user must name that user
+        #[arg(long, value_name = "GROUP")]
+        socket_group: Option<String>,
         #[command(flatten)]
         serve: ServeArguments,
     },
@@ -79,10 +84,16 @@ fn main() -> ExitCode {
             Ok(peers) => ended(run(socket, peers, &serve)),
             Err(error) => fail(&error, EXIT_CONFIGURATION),
         },
-        Command::Supervise { socket: listen, serve } => match Peers::new(&serve.allow_user) {
-            Ok(_) => ended(supervisor::run(&listen, socket.as_deref(), &serve.allow_user, serve.idle)),
-            Err(error) => fail(&error, EXIT_CONFIGURATION),
-        },
+        Command::Supervise { socket: listen, socket_group, serve } => {
+            // Wrong names are told at once, not at the first question.
+            let group = socket_group.as_deref().map(group_id).transpose().map_err(anyhow::Error::from);
+            match Peers::new(&serve.allow_user).and(group) {
+                Ok(group) => {
+                    ended(supervisor::run(&listen, group, socket.as_deref(), &serve.allow_user, serve.idle))
+                }
+                Err(error) => fail(&error, EXIT_CONFIGURATION),
+            }
+        }
         Command::Check => match check(socket) {
             Ok(code) => code,
             Err(error) => fail(&error, EXIT_FAILURE),

@@ -150,12 +150,13 @@ impl Questions {
         let refused = self.daemon.connection().ok().and_then(|open| open.refused.clone());
         if let Some(refused) = refused {
             let detail = format!(
-                "libvirt tells what guests can be given only to who may also change guests, and the reader may not: {}",
+                "libvirt tells what guests can be given only to who may also change guests, and the reader's connection \
+                 may only read: {}",
                 refused.detail
             );
             return Text {
                 source: DOMAIN_CAPABILITIES.to_owned(),
-                content: Err(Failure { kind: IssueKind::Denied, detail }),
+                content: Err(Failure { kind: refused.kind, detail }),
             };
         }
         let source = DOMAIN_CAPABILITIES.to_owned();

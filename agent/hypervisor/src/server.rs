@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    io::{self, Read as _, Write as _},
+    io,
     os::{
         fd::{AsFd as _, OwnedFd},
         unix::net::{UnixListener, UnixStream},
@@ -12,14 +12,13 @@ use std::{
 
 use anyhow::Context as _;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use vmuster_agent::hypervisor::protocol::{
-    Answer, LENGTH_BYTES, ProtocolError, QUESTION_MAX_BYTES, Question, announced,
-};
+use vmuster_agent::hypervisor::protocol::{Answer, ProtocolError, Question};
 use vmuster_proto::model::{Issue, IssueKind};
 
-use crate::questions::Questions;
+use crate::{peer::Peer, questions::Questions};
 
-/// For a question to arrive and an answer to be taken: whoever connects is on this machine, and holds up all others.
+/// For a whole question to arrive, and for each answer to be taken: whoever connects is on this machine, and holds up all
+/// others.
 const PEER_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Users who may ask.
@@ -102,34 +101,31 @@ impl Server {
         }
     }
 
-    fn serve(&self, mut stream: UnixStream, questions: &mut Questions) -> Result<(), ProtocolError> {
-        stream.set_nonblocking(false)?;
-        stream.set_read_timeout(Some(PEER_DEADLINE))?;
-        stream.set_write_timeout(Some(PEER_DEADLINE))?;
-        let peer = rustix::net::sockopt::socket_peercred(&stream).map_err(io::Error::from)?;
-        if !self.peers.0.contains(&peer.uid.as_raw()) {
-            let uid = peer.uid.as_raw();
+    fn serve(&self, stream: UnixStream, questions: &mut Questions) -> Result<(), ProtocolError> {
+        let mut peer = Peer::new(stream, PEER_DEADLINE)?;
+        let uid = peer.uid()?;
+        if !self.peers.0.contains(&uid) {
             tracing::warn!(uid, "somebody else's question");
             let detail = format!("user id {uid} may not ask this reader: see --allow-user");
+            // Nothing of it is decoded: that is for those who may ask.
+            peer.drain();
             let issue = Issue::new("", "vmuster-hypervisor", IssueKind::Denied, detail);
-            // What is closed with something unread breaks the connection before the refusal is read.
-            let _ = question(&mut stream);
-            return Ok(stream.write_all(&Answer::Failure(issue).to_frame())?);
+            return peer.answer(&Answer::Failure(issue));
         }
-        if has_gone(&stream) {
+        if peer.has_gone() {
             return Ok(());
         }
-        let question = question(&mut stream)?;
+        let question = peer.question()?;
         let standing = match questions.standing() {
             Ok(standing) => standing,
-            Err(issue) => return Ok(stream.write_all(&Answer::Failure(issue).to_frame())?),
+            Err(issue) => return peer.answer(&Answer::Failure(issue)),
         };
-        stream.write_all(&Answer::Standing(standing).to_frame())?;
+        peer.answer(&Answer::Standing(standing))?;
         if question != Question::Standing {
             let answer = questions.answer(&question);
-            stream.write_all(&answer.to_frame())?;
+            peer.answer(&answer)?;
             if let (Question::Domains { .. }, Answer::Domains(_)) = (&question, &answer) {
-                later_stages(&mut stream, questions, &question)?;
+                later_stages(&mut peer, questions, &question)?;
             }
         }
         Ok(())
@@ -138,7 +134,7 @@ impl Server {
 
 /// What may hang, after what does not.
 fn later_stages(
-    stream: &mut UnixStream,
+    peer: &mut Peer,
     questions: &mut Questions,
     question: &Question,
 ) -> Result<(), ProtocolError> {
@@ -146,33 +142,13 @@ fn later_stages(
         return Ok(());
     };
     if !leave_out_stopped_disks {
-        stream.write_all(&Answer::StoppedDisks(questions.stopped_disks()).to_frame())?;
+        peer.answer(&Answer::StoppedDisks(questions.stopped_disks()))?;
     }
-    if !leave_out_storage && !has_gone(stream) {
+    if !leave_out_storage && !peer.has_gone() {
         let storage = questions.storage(image_pools);
-        stream.write_all(&Answer::Storage(Box::new(storage)).to_frame())?;
+        peer.answer(&Answer::Storage(Box::new(storage)))?;
     }
     // Nobody waits any more.
     questions.refresh_if_slow();
     Ok(())
-}
-
-/// Whether the asker hung up while another question was answered: nobody waits for this one any more.
-fn has_gone(stream: &UnixStream) -> bool {
-    let mut descriptors = [PollFd::new(stream, PollFlags::RDHUP)];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    matches!(poll(&mut descriptors, Some(&now)), Ok(1..))
-}
-
-fn question(stream: &mut UnixStream) -> Result<Question, ProtocolError> {
-    let mut length = [0; LENGTH_BYTES];
-    stream.read_exact(&mut length)?;
-    let mut message = Vec::new();
-    // Grows with what arrives, not with what is announced.
-    let length = announced(length, QUESTION_MAX_BYTES)?;
-    stream.take(u64::try_from(length).unwrap_or(0)).read_to_end(&mut message)?;
-    if message.len() < length {
-        return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-    }
-    Question::from_bytes(&message)
 }

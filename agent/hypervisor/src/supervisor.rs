@@ -2,10 +2,13 @@
 //! tests, containers.
 
 use std::{
-    env, fs,
+    env, fs, io,
     os::{
         fd::OwnedFd,
-        unix::{fs::PermissionsExt as _, net::UnixListener},
+        unix::{
+            fs::{FileTypeExt as _, PermissionsExt as _, chown},
+            net::{UnixListener, UnixStream},
+        },
     },
     path::Path,
     process::{Command, Stdio},
@@ -21,14 +24,15 @@ const SOCKET_MODE: u32 = 0o660;
 /// A reader that ends sooner than this cannot start: the next one waits as long.
 const LIFE_MIN: Duration = Duration::from_secs(1);
 
-/// Listens until it is killed. One reader at a time.
+/// Listens until it is killed. One reader at a time. `group`: of the socket; None: the one this process has.
 pub(crate) fn run(
     socket: &Path,
+    group: Option<u32>,
     libvirt_socket: Option<&str>,
     allow_user: &[String],
     idle: Duration,
 ) -> anyhow::Result<()> {
-    let listener = listen(socket)?;
+    let listener = listen(socket, group)?;
     tracing::info!(address = %socket.display(), "listening");
     let program = env::current_exe().context("cannot find this program")?;
     loop {
@@ -58,20 +62,28 @@ pub(crate) fn run(
     }
 }
 
-/// A file that a killed supervisor left is replaced; a socket that answers is not.
-fn listen(socket: &Path) -> anyhow::Result<UnixListener> {
-    if std::os::unix::net::UnixStream::connect(socket).is_ok() {
-        anyhow::bail!("somebody answers on {} already", socket.display());
+/// The socket that a killed supervisor left is replaced; one that answers is not, nor is anything else of that name.
+fn listen(socket: &Path, group: Option<u32>) -> anyhow::Result<UnixListener> {
+    let shown = socket.display();
+    match fs::symlink_metadata(socket) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| format!("cannot look at {shown}")),
+        Ok(there) if !there.file_type().is_socket() => {
+            anyhow::bail!("{shown} is there and is no socket: remove it, or name another path with --socket")
+        }
+        Ok(_) if UnixStream::connect(socket).is_ok() => {
+            anyhow::bail!("somebody answers on {shown} already: end it, or name another path with --socket")
+        }
+        Ok(_) => fs::remove_file(socket).with_context(|| format!("cannot replace {shown}"))?,
     }
-    match fs::remove_file(socket) {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| format!("cannot replace {}", socket.display())),
+    let listener = UnixListener::bind(socket).with_context(|| format!("cannot listen on {shown}"))?;
+    if let Some(group) = group {
+        chown(socket, None, Some(group)).with_context(|| {
+            format!("cannot give {shown} to group {group} (--socket-group): be a member of it, or root")
+        })?;
     }
-    let listener =
-        UnixListener::bind(socket).with_context(|| format!("cannot listen on {}", socket.display()))?;
     fs::set_permissions(socket, fs::Permissions::from_mode(SOCKET_MODE))
-        .with_context(|| format!("cannot set the mode of {}", socket.display()))?;
+        .with_context(|| format!("cannot set the mode of {shown}"))?;
     Ok(listener)
 }
 
@@ -89,5 +101,47 @@ fn wait(listener: &UnixListener) -> anyhow::Result<()> {
 fn pause() {
     if let Ok(timeout) = Timespec::try_from(LIFE_MIN) {
         let _ = poll(&mut [], Some(&timeout));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn only_a_socket_that_nobody_answers_on_is_replaced() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let [file, link, socket] = ["file", "link", "socket"].map(|name| directory.path().join(name));
+        fs::File::create(&file).expect("a file");
+        symlink(&file, &link).expect("a link");
+        for path in [&file, &link] {
+            let refusal = listen(path, None).expect_err("it is no socket").to_string();
+            assert!(refusal.contains("is no socket: remove it"), "{refusal}");
+            assert!(fs::symlink_metadata(path).is_ok(), "it is still there");
+        }
+        let first = listen(&socket, None).expect("nothing is there");
+        let refusal = listen(&socket, None).expect_err("the first answers").to_string();
+        assert!(refusal.contains("answers on"), "{refusal}");
+        drop(first);
+        listen(&socket, None).expect("what was left is replaced");
+    }
+
+    #[test]
+    fn the_socket_is_given_to_a_group() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let socket = directory.path().join("socket");
+        let is_root = rustix::process::geteuid().is_root();
+        let own = rustix::process::getegid().as_raw();
+        // Root may give it to any group, others to their own.
+        let group = if is_root { own + 1 } else { own };
+        listen(&socket, Some(group)).expect("a socket");
+        let there = fs::metadata(&socket).expect("it is there");
+        assert_eq!((there.gid(), there.mode() & 0o777), (group, SOCKET_MODE));
+        if !is_root {
+            let refusal = listen(&directory.path().join("other"), Some(0)).expect_err("it is root's");
+            assert!(refusal.to_string().contains("--socket-group"), "{refusal}");
+        }
     }
 }

@@ -10,6 +10,7 @@ pub mod protocol;
 pub mod reader;
 mod recorded;
 pub mod storage;
+mod weight;
 
 use std::{
     path::PathBuf,

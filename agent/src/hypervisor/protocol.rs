@@ -11,13 +11,20 @@ use vmuster_proto::{
     pb::{self, reader_answer::Answer as PbAnswer, reader_question::Question as PbQuestion},
 };
 
-use super::{figures::DiskFigures, guest::Guests};
+use super::{figures::DiskFigures, guest::Guests, weight};
 
 /// The length before each message.
 pub const LENGTH_BYTES: usize = 4;
 
-/// The largest question: a baseline of 1,000 CPUs with 200 features each has 5 MB.
-pub const QUESTION_MAX_BYTES: usize = 8 << 20;
+/// The largest question: a baseline of 256 CPUs with 500 features each has 2 MB.
+pub const QUESTION_MAX_BYTES: usize = 2 << 20;
+
+/// CPUs in one question; a fleet has some ten different ones.
+pub const QUESTION_CPUS_MAX: usize = 256;
+
+/// Features of all CPUs, or pools, in one question: what fits into it if each has its least real size. Fifty bytes each in
+/// memory.
+pub const QUESTION_ENTRIES_MAX: usize = QUESTION_MAX_BYTES / 16;
 
 /// The largest answer: 10,000 domains with their CPU definitions have some 20 MB.
 pub const ANSWER_MAX_BYTES: usize = 32 << 20;
@@ -31,6 +38,9 @@ pub enum ProtocolError {
     /// It is larger than any real one.
     #[error("a message of {0} bytes is larger than any that agent and reader exchange")]
     TooLarge(usize),
+    /// It would take far more memory than it has bytes.
+    #[error("a question with {0} entries of a kind is larger than any that an agent asks (limit {1})")]
+    TooMany(usize, usize),
     /// It is not of this protocol.
     #[error("agent and reader do not understand each other; are both of version {}?", env!("CARGO_PKG_VERSION"))]
     Decode(#[source] prost::DecodeError),
@@ -191,6 +201,7 @@ impl Question {
     /// # Errors
     /// It is no question.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ProtocolError> {
+        weight::check(bytes)?;
         let message = pb::ReaderQuestion::decode(bytes).map_err(ProtocolError::Decode)?;
         Ok(match message.question.ok_or(ProtocolError::Empty)? {
             PbQuestion::Standing(pb::ReaderStandingQuestion {}) => Self::Standing,

@@ -14,7 +14,9 @@ use vmuster_proto::model::{Issue, IssueKind};
 
 use super::{
     guest::Failure,
-    protocol::{ANSWER_MAX_BYTES, Answer, LENGTH_BYTES, ProtocolError, Question, announced},
+    protocol::{
+        ANSWER_MAX_BYTES, Answer, LENGTH_BYTES, ProtocolError, QUESTION_MAX_BYTES, Question, announced,
+    },
 };
 
 /// No answer.
@@ -28,8 +30,8 @@ pub enum ReaderError {
     Absent(PathBuf),
     /// We may not connect.
     #[error(
-        "the agent may not connect to {}: SocketUser= of vmuster-hypervisor.socket must name the user it runs as",
-        .0.display()
+        "the agent may not connect to {}: SocketUser= of vmuster-hypervisor.socket must name the user it runs as; a \
+         reader that `vmuster-hypervisor supervise` starts needs --socket-group with a group of that user", .0.display()
     )]
     Denied(PathBuf),
     /// libvirt says nothing at all.
@@ -121,8 +123,13 @@ pub struct Asked {
 pub fn ask(socket: &Path, question: &Question, waits: Waits) -> Result<Asked, ReaderError> {
     let begin = Instant::now();
     let first = begin + waits.standing;
+    let frame = question.to_frame();
+    // The reader would hang up without a word.
+    if frame.len() - LENGTH_BYTES > QUESTION_MAX_BYTES {
+        return Err(ProtocolError::TooLarge(frame.len()).into());
+    }
     let mut exchange = Exchange { stream: dial(socket, waits.standing)?, begin };
-    exchange.send(&question.to_frame(), first)?;
+    exchange.send(&frame, first)?;
     let standing = match exchange.receive(first, ReaderError::Silent)? {
         Answer::Standing(key) => key,
         Answer::Failure(issue) => return Err(ReaderError::Failed(issue)),

@@ -54,11 +54,14 @@ impl Version {
     }
 }
 
+/// Unsupported, not missing: what was recorded without libvirt never gets one, so nobody need ask again soon.
+fn unrecorded(section: &str) -> Issue {
+    Issue::new(section, DIRECTORY, IssueKind::Unsupported, "nothing of libvirt was recorded")
+}
+
 pub(super) fn guests(root: &HostRoot) -> Guests {
     if !root.exists(DIRECTORY) {
-        let missing =
-            |section| Issue::new(section, DIRECTORY, IssueKind::Missing, "nothing of libvirt was recorded");
-        let issues = [GUEST, HYPERVISOR].map(missing).to_vec();
+        let issues = [GUEST, HYPERVISOR].map(unrecorded).to_vec();
         return Guests { issues, ..Guests::default() };
     }
     let (versions, issue) = versions(root);
@@ -113,7 +116,7 @@ fn versions(root: &HostRoot) -> (Versions, Option<Issue>) {
 pub(super) fn house(root: &HostRoot) -> HouseRead {
     let mut issues = Vec::new();
     if !root.exists(DIRECTORY) {
-        issues.push(Issue::new(DOMAINS, DIRECTORY, IssueKind::Missing, "nothing of libvirt was recorded"));
+        issues.push(unrecorded(DOMAINS));
         return HouseRead { house: Guesthouse { issues, ..Guesthouse::default() }, ..HouseRead::default() };
     }
     let figures = figures(root, &mut issues);

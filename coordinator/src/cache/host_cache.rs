@@ -339,7 +339,7 @@ impl HostCache {
             return Err(Problem::new(ProblemKind::Unsupported, "a saved snapshot cannot be asked"));
         };
         let known = self.known(&entry.name).filter(|record| record.address == address_of(entry));
-        let fingerprint = known.as_ref().map(|record| record.inventory.fingerprint.as_str());
+        let fingerprint = known.as_ref().map(|record| record.known_fingerprint());
         let fetched = fetcher.inventory(address, fingerprint.unwrap_or_default()).await?;
         let now: Timestamp = self.clock.now();
         match (fetched, known) {

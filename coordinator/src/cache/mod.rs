@@ -44,16 +44,40 @@ pub struct HostRecord {
     pub saved_usage: Option<Arc<Usage>>,
 }
 
-/// How long a record holds in which something had not answered in time: a libvirt that has just been started takes some
-/// seconds, and what a guest can be given must not be missing for a day.
-const INCOMPLETE_TTL: Duration = Duration::from_secs(60);
+/// How long a record holds in which something passes: a libvirt that has just been started takes some seconds, and whoever
+/// has given the reader a right or repaired its daemon looks for the result. It must not be missing for a day.
+const PASSING_TTL: Duration = Duration::from_secs(60);
+
+/// The same where nobody answers for libvirt: many hosts have none, or not yet, and are not to be asked every minute.
+const NO_LIBVIRT_TTL: Duration = Duration::from_secs(600);
 
 impl HostRecord {
     /// A limit of age, or what this record allows if that is less.
     #[must_use]
     pub fn limited(&self, limit: Option<Duration>) -> Option<Duration> {
-        let is_late = self.issues.iter().any(|issue| issue.kind == IssueKind::Timeout);
-        limit.map(|limit| if is_late { limit.min(INCOMPLETE_TTL) } else { limit })
+        let passing = self.issues.iter().filter_map(passing_ttl).min();
+        limit.map(|limit| passing.map_or(limit, |passing| limit.min(passing)))
+    }
+
+    /// What to tell the agent that we know; empty: ask for all. The fingerprint is of facts only, and "unchanged" to it would
+    /// keep an issue that has passed for as long as the facts hold.
+    #[must_use]
+    pub fn known_fingerprint(&self) -> &str {
+        if self.issues.iter().any(|issue| passing_ttl(issue).is_some()) {
+            return "";
+        }
+        &self.inventory.fingerprint
+    }
+}
+
+/// How long a record with this issue holds; None: the issue stays until the facts change.
+fn passing_ttl(issue: &Issue) -> Option<Duration> {
+    let is_of_guests = issue.section == "hypervisor" || issue.section.starts_with("cpu.guest");
+    match issue.kind {
+        IssueKind::Unsupported => None,
+        IssueKind::Timeout => Some(PASSING_TTL),
+        IssueKind::Missing if is_of_guests => Some(NO_LIBVIRT_TTL),
+        _ => is_of_guests.then_some(PASSING_TTL),
     }
 }
 
@@ -61,23 +85,55 @@ impl HostRecord {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_was_late_is_asked_again_soon() {
-        let day = Duration::from_secs(86_400);
-        let record = |kind: IssueKind| HostRecord {
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn record(issues: &[(&str, IssueKind)]) -> HostRecord {
+        HostRecord {
             host: "a".to_owned(),
             address: String::new(),
             reported_name: String::new(),
             fetched_at: None,
             validated_at: None,
-            inventory: Arc::default(),
-            issues: vec![Issue::new("cpu.guest", "libvirt", kind, "")].into(),
+            inventory: Arc::new(Inventory { fingerprint: "F".to_owned(), ..Inventory::default() }),
+            issues: issues.iter().map(|(section, kind)| Issue::new(*section, "libvirt", *kind, "")).collect(),
             superseded: false,
             saved_usage: None,
-        };
-        assert_eq!(record(IssueKind::Timeout).limited(Some(day)), Some(INCOMPLETE_TTL));
-        assert_eq!(record(IssueKind::Timeout).limited(Some(Duration::ZERO)), Some(Duration::ZERO));
-        assert_eq!(record(IssueKind::Timeout).limited(None), None, "a saved snapshot never changes");
-        assert_eq!(record(IssueKind::Denied).limited(Some(day)), Some(day));
+        }
+    }
+
+    #[test]
+    fn what_passes_is_asked_again_soon() {
+        let limit = |issues: &[_]| record(issues).limited(Some(DAY));
+        assert_eq!(limit(&[]), Some(DAY));
+        for kind in [IssueKind::Timeout, IssueKind::Denied, IssueKind::Malformed] {
+            for section in ["cpu.guest", "cpu.guest.features", "hypervisor"] {
+                assert_eq!(limit(&[(section, kind)]), Some(PASSING_TTL), "{section} {kind:?}");
+            }
+        }
+        assert_eq!(limit(&[("disks", IssueKind::Timeout)]), Some(PASSING_TTL));
+        assert_eq!(limit(&[("disks", IssueKind::Denied)]), Some(DAY));
+        assert_eq!(limit(&[("hypervisor.kvm_parameters", IssueKind::Denied)]), Some(DAY));
+        assert_eq!(limit(&[("cpu.guest", IssueKind::Unsupported)]), Some(DAY), "nobody can cure it");
+        let late = record(&[("cpu.guest", IssueKind::Timeout)]);
+        assert_eq!(late.limited(Some(Duration::ZERO)), Some(Duration::ZERO));
+        assert_eq!(late.limited(None), None, "a saved snapshot never changes");
+    }
+
+    #[test]
+    fn a_host_without_libvirt_is_not_asked_every_minute() {
+        let absent = ("cpu.guest", IssueKind::Missing);
+        assert_eq!(record(&[absent]).limited(Some(DAY)), Some(NO_LIBVIRT_TTL));
+        let both = record(&[absent, ("hypervisor", IssueKind::Denied)]);
+        assert_eq!(both.limited(Some(DAY)), Some(PASSING_TTL), "the shortest counts");
+    }
+
+    #[test]
+    fn unchanged_must_not_keep_an_issue_that_passed() {
+        assert_eq!(record(&[]).known_fingerprint(), "F");
+        assert_eq!(record(&[("cpu.guest", IssueKind::Unsupported)]).known_fingerprint(), "F");
+        assert_eq!(record(&[("disks", IssueKind::Missing)]).known_fingerprint(), "F");
+        for kind in [IssueKind::Timeout, IssueKind::Missing, IssueKind::Denied] {
+            assert_eq!(record(&[("hypervisor", kind)]).known_fingerprint(), "", "{kind:?}");
+        }
     }
 }
