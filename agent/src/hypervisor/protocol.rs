@@ -16,7 +16,7 @@ use super::guest::Guests;
 /// The length before each message.
 pub const LENGTH_BYTES: usize = 4;
 
-/// The largest question: a baseline of 1,000 CPUs with 200 features each has 5 MB.
+/// The largest question: a baseline of 256 CPUs with 200 features each has 1.3 MB.
 pub const QUESTION_MAX_BYTES: usize = 8 << 20;
 
 /// The largest answer: 10,000 domains with their CPU definitions have some 20 MB.
