@@ -34,7 +34,9 @@ fn live(domains: Vec<Domain>, pools: Vec<StoragePool>, images: Option<Vec<Image>
         hypervisor_collected_at: CAPTURED_AT.parse().ok(),
         ..Usage::default()
     };
-    storage::place(usage.domains.as_mut(), usage.pools.as_mut(), usage.filesystems.as_deref());
+    let filesystems = filesystems();
+    let by_path = |directory: &str| storage::by_path(directory, &filesystems);
+    storage::place(usage.domains.as_mut(), usage.pools.as_mut(), &by_path);
     usage
 }
 
@@ -83,7 +85,9 @@ fn read_again(recording: &Recording) -> (Usage, Vec<vmuster_proto::model::Issue>
         hypervisor_collected_at: collected_at,
         ..Usage::default()
     };
-    storage::place(usage.domains.as_mut(), usage.pools.as_mut(), usage.filesystems.as_deref());
+    let filesystems = filesystems();
+    let by_path = |directory: &str| storage::by_path(directory, &filesystems);
+    storage::place(usage.domains.as_mut(), usage.pools.as_mut(), &by_path);
     (usage, house.issues)
 }
 

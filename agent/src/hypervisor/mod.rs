@@ -5,6 +5,7 @@
 pub mod domains;
 pub mod figures;
 pub mod guest;
+pub(crate) mod placement;
 pub mod protocol;
 pub mod reader;
 mod recorded;
