@@ -297,8 +297,12 @@ impl Collector {
     /// Guests and storage, into the usage; what the guest layer depends on.
     fn read_house(&self, sections: &mut Sections<'_>, usage: &mut Usage) -> Option<String> {
         let host = &self.host;
+        let mounts_hang = sections
+            .issues
+            .iter()
+            .any(|issue| issue.kind == IssueKind::Timeout && issue.section.starts_with("usage.filesystems"));
         let read = sections.read_as(Step::Hypervisor, "usage.domains", || {
-            let mut read = host.hypervisor.house(host.source.root(), host.clock.now());
+            let mut read = host.hypervisor.house(host.source.root(), host.clock.now(), mounts_hang);
             let issues = std::mem::take(&mut read.house.issues);
             (read, issues)
         })?;

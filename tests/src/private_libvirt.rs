@@ -146,6 +146,12 @@ impl PrivateLibvirt {
         }
     }
 
+    /// The daemon's process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.daemon.id()
+    }
+
     /// Starts it again after it was killed.
     pub async fn restart(&mut self) {
         self.daemon = spawn(self.directory.path(), &self.settings, self.hides_kvm);

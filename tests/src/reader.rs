@@ -14,7 +14,10 @@ use vmuster_agent::{
         domains,
         figures::Figures,
         guest::{self, GuestTexts, Text, Versions},
-        protocol::{Answer, Guesthouse, LENGTH_BYTES, QUESTION_MAX_BYTES, Question, announced},
+        protocol::{
+            Answer, DiskSizes, DomainsRead, LENGTH_BYTES, QUESTION_MAX_BYTES, Question, StorageRead,
+            announced,
+        },
     },
     parse::libvirt::{domain, pool},
 };
@@ -38,14 +41,14 @@ fn answer(mut stream: UnixStream, files: &BTreeMap<&'static str, String>) {
     stream.read_exact(&mut length).expect("a length");
     let mut question = vec![0; announced(length, QUESTION_MAX_BYTES).expect("a small question")];
     stream.read_exact(&mut question).expect("a question");
-    let answer = match Question::from_bytes(&question).expect("a question") {
-        Question::Guest { .. } => Some(Answer::Guest(Box::new(guest::assemble(&texts(files))))),
-        Question::Domains { image_pools } => Some(Answer::Domains(Box::new(house(files, &image_pools)))),
-        Question::Record => Some(Answer::Record(words(files))),
-        _ => None,
+    let answers = match Question::from_bytes(&question).expect("a question") {
+        Question::Guest { .. } => vec![Answer::Guest(Box::new(guest::assemble(&texts(files))))],
+        Question::Domains { image_pools, .. } => house(files, &image_pools),
+        Question::Record => vec![Answer::Record(words(files))],
+        _ => vec![],
     };
-    let answers = [Some(Answer::Standing("9.0.0 7.2.22".to_owned())), answer];
-    let frames: Vec<u8> = answers.iter().flatten().flat_map(Answer::to_frame).collect();
+    let standing = Answer::Standing("9.0.0 7.2.22".to_owned());
+    let frames: Vec<u8> = [standing].iter().chain(&answers).flat_map(Answer::to_frame).collect();
     drop(stream.write_all(&frames));
 }
 
@@ -60,26 +63,29 @@ fn texts(files: &BTreeMap<&'static str, String>) -> GuestTexts {
     }
 }
 
-fn house(files: &BTreeMap<&'static str, String>, image_pools: &[String]) -> Guesthouse {
+fn house(files: &BTreeMap<&'static str, String>, image_pools: &[String]) -> Vec<Answer> {
     let below = |directory: &'static str| {
         files.iter().filter(move |(name, _)| name.starts_with(directory)).map(|(_, text)| text)
     };
     let figures: Figures = serde_json::from_str(&files["figures.json"]).expect("figures");
-    let defined = below("domains/").map(|text| domain::parse(text).expect("a guest")).collect();
-    let assembled = domains::assemble(defined, &[], &figures, "a test");
+    let mut domains: Vec<_> = below("domains/").map(|text| domain::parse(text).expect("a guest")).collect();
+    for domain in &mut domains {
+        if let Some(figures) = figures.domains.get(&domain.uuid) {
+            domains::measure(domain, figures);
+        }
+    }
     let mut pools: Vec<_> = below("pools/").map(|text| pool::parse(text).expect("a pool")).collect();
     pools.sort_by(|a, b| a.name.cmp(&b.name));
     for pool in &mut pools {
         pool.state.clone_from(&figures.pools[&pool.name].state);
     }
     let images = figures.images.filter(|_| !image_pools.is_empty());
-    Guesthouse {
-        domains: Some(assembled.domains),
-        pools: Some(pools),
-        images,
-        promised: Some(assembled.promised),
-        issues: assembled.issues,
-    }
+    let storage = StorageRead { pools: Some(pools), images, issues: vec![] };
+    vec![
+        Answer::Domains(Box::new(DomainsRead { domains, ..DomainsRead::default() })),
+        Answer::StoppedDisks(DiskSizes::new()),
+        Answer::Storage(Box::new(storage)),
+    ]
 }
 
 /// More than it should say, in names that it should not.

@@ -1,122 +1,153 @@
-//! Guests and storage, from libvirt.
+//! Guests, from libvirt: nothing here looks at storage, so that storage which hangs hides no guest.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use virt::{connect::Connect, storage_pool::StoragePool as VirtPool, sys};
+use virt::sys;
 use vmuster_agent::{
     hypervisor::{
-        domains::{self, Assembled, DOMAINS, Undefined},
-        figures::{DomainFigures, Figures},
-        protocol::Guesthouse,
+        domains::{DOMAINS, measure},
+        figures::DomainFigures,
+        protocol::DomainsRead,
     },
-    parse::libvirt::{domain, pool},
+    parse::libvirt::domain,
 };
-use vmuster_proto::model::{Bytes, Domain, Image, Issue, IssueKind, StoragePool};
+use vmuster_proto::model::{Domain, Issue, IssueKind};
 
 use crate::{
+    definitions::Outline,
     libvirt::{failure, raw, raw::Record, stats},
     limits::CALL_LIMIT,
     questions::Questions,
 };
 
-const STATS: &str = "virConnectGetAllDomainStats";
-const POOLS: &str = "usage.pools";
-const IMAGES: &str = "usage.images";
+pub(crate) const STATS: &str = "virConnectGetAllDomainStats";
 
-/// Images of one pool; a pool of a million volumes is no image store.
-const IMAGES_MAX: usize = 10_000;
+/// Who asks waits for 2.5 s. What took longer than this is kept for the next question, and read anew after its answer.
+const SLOW_MIN: Duration = Duration::from_secs(1);
 
-/// Disks whose size is looked up one by one, because no statistics have it: stopped guests' disks in a network's storage.
-const LOOKUPS_MAX: usize = 256;
+/// How old an answer from memory may be.
+const SLOW_AGE_MAX: Duration = Duration::from_secs(60);
+
+/// Guests that took long to read.
+#[derive(Debug)]
+pub(crate) struct Slow {
+    read: DomainsRead,
+    begun: Instant,
+    is_told: bool,
+}
+
+/// One guest's figures, and what its definition must agree with.
+struct Measured {
+    record: Record,
+    figures: DomainFigures,
+    outline: Outline,
+}
 
 impl Questions {
     /// # Errors
     /// libvirt does not say which domains there are.
-    pub(crate) fn guesthouse(&mut self, image_pools: &[String]) -> Result<Guesthouse, Issue> {
-        let mut issues = Vec::new();
-        let (defined, undefined, figures) = self.guests(&mut issues)?;
-        let Assembled { mut domains, mut promised, issues: doubts } =
-            domains::assemble(defined, &undefined, &figures, STATS);
-        let unknown = |domain: &Domain| domain.disks.iter().any(|disk| disk.virtual_bytes.is_none());
-        if domains.iter().any(unknown) && self.look_up_sizes(&mut domains) {
-            let again = domains::assemble(known(domains, &undefined), &undefined, &figures, STATS);
-            Assembled { domains, promised, issues: _ } = again.clone();
-            issues.extend(again.issues);
-        } else {
-            issues.extend(doubts);
+    pub(crate) fn domains(&mut self) -> Result<DomainsRead, Issue> {
+        if let Some(slow) = self.slow.as_mut().filter(|slow| slow.begun.elapsed() < SLOW_AGE_MAX) {
+            slow.is_told = true;
+            return Ok(DomainsRead { age: slow.begun.elapsed(), ..slow.read.clone() });
         }
-        let (pools, images) = self.storage(image_pools, &mut issues);
-        Ok(Guesthouse { domains: Some(domains), pools, images, promised: Some(promised), issues })
+        self.read_domains()
     }
 
-    /// Definitions, those that could not be read, and figures: one call for all, one for each definition that may have
-    /// changed.
-    fn guests(&mut self, issues: &mut Vec<Issue>) -> Result<(Vec<Domain>, Vec<Undefined>, Figures), Issue> {
-        let groups = sys::VIR_DOMAIN_STATS_STATE
-            | sys::VIR_DOMAIN_STATS_BALLOON
-            | sys::VIR_DOMAIN_STATS_VCPU
-            | sys::VIR_DOMAIN_STATS_BLOCK;
+    /// After an answer from memory, while nobody waits: what the next is told.
+    pub(crate) fn refresh_if_slow(&mut self) {
+        if self.slow.as_ref().is_some_and(|slow| slow.is_told) {
+            // What went wrong is told to who asks next.
+            let _ = self.read_domains();
+        }
+    }
+
+    fn read_domains(&mut self) -> Result<DomainsRead, Issue> {
+        let begun = Instant::now();
+        let read = self.read_domains_now()?;
+        let is_slow = begun.elapsed() >= SLOW_MIN;
+        self.slow = is_slow.then(|| Slow { read: read.clone(), begun, is_told: false });
+        Ok(read)
+    }
+
+    /// One call for what libvirt knows of all, one for the disks of those that run, and one for each definition that may
+    /// have changed.
+    fn read_domains_now(&mut self) -> Result<DomainsRead, Issue> {
+        let measured = self.measured()?;
+        let changed = self.daemon.changes();
+        let now = Instant::now();
+        if std::mem::replace(&mut self.definitions_of, self.daemon.opened()) != self.daemon.opened() {
+            // Nobody told of changes between two connections.
+            self.definitions.retain(|_| false);
+        }
+        let seen = measured.iter().map(|(uuid, one)| (uuid.as_str(), &one.outline));
+        let due = self.definitions.due(seen, &changed, now);
+        self.definitions.retain(|uuid| measured.contains_key(uuid) && !due.contains(uuid));
+        let is_read_only = self.daemon.connection()?.refused.is_some();
+        let mut read = DomainsRead::default();
+        let mut gone = BTreeSet::new();
+        for uuid in due {
+            let Some(one) = measured.get(uuid) else { continue };
+            match self.definition(&one.record, is_read_only) {
+                Ok(domain) => self.definitions.keep(domain, one.outline.clone(), now),
+                Err(None) => drop(gone.insert(uuid.to_owned())),
+                Err(Some(issue)) => read.issues.push(issue),
+            }
+        }
+        for (uuid, one) in measured.iter().filter(|(uuid, _)| !gone.contains(*uuid)) {
+            let known = self.definitions.get(uuid).cloned();
+            let named = || Domain { uuid: uuid.clone(), name: one.record.name.clone(), ..Domain::default() };
+            let (mut domain, list) = match known {
+                Some(domain) => (domain, &mut read.domains),
+                None => (named(), &mut read.undefined),
+            };
+            measure(&mut domain, &one.figures);
+            list.push(domain);
+        }
+        Ok(read)
+    }
+
+    fn measured(&mut self) -> Result<BTreeMap<String, Measured>, Issue> {
+        let groups = sys::VIR_DOMAIN_STATS_STATE | sys::VIR_DOMAIN_STATS_BALLOON | sys::VIR_DOMAIN_STATS_VCPU;
         // A guest that is busy with something else tells less, instead of holding up all others.
         let flags = sys::VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT;
         let records =
             self.daemon.call(STATS, CALL_LIMIT, |connect| raw::all_domain_stats(connect, groups, flags))?;
+        // Of those that do not run libvirt would open each image, on whatever storage.
+        let active = flags | sys::VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE;
+        let blocks = self.daemon.call(STATS, CALL_LIMIT, |connect| {
+            raw::all_domain_stats(connect, sys::VIR_DOMAIN_STATS_BLOCK, active)
+        })?;
+        let mut blocks: BTreeMap<String, Vec<(String, raw::Value)>> =
+            blocks.into_iter().map(|record| (record.uuid, record.values)).collect();
         let transient = self.daemon.call("virConnectListAllDomains", CALL_LIMIT, |connect| {
             let transient = connect.list_all_domains(sys::VIR_CONNECT_LIST_DOMAINS_TRANSIENT)?;
             transient.iter().map(virt::domain::Domain::uuid_string).collect::<Result<BTreeSet<_>, _>>()
         })?;
-        let changed = self.daemon.changes();
-        let measured: BTreeMap<String, (Record, DomainFigures)> = records
-            .into_iter()
-            .map(|record| {
-                let mut figures = stats::figures(&record.values);
-                figures.persistent = Some(!transient.contains(&record.uuid));
-                (record.uuid.clone(), (record, figures))
-            })
-            .collect();
-        let now = Instant::now();
-        let seen = measured.iter().map(|(uuid, (_, figures))| (uuid.as_str(), figures));
-        let due = self.definitions.due(seen, &changed, now);
-        self.definitions.retain(|uuid| measured.contains_key(uuid) && !due.contains(uuid));
-        let is_read_only = self.daemon.connection()?.refused.is_some();
-        let mut gone = BTreeSet::new();
-        for uuid in due {
-            let Some((record, figures)) = measured.get(uuid) else { continue };
-            match self.definition(record, is_read_only) {
-                Ok(domain) => self.definitions.keep(domain, figures, now),
-                Err(None) => drop(gone.insert(uuid)),
-                Err(Some(issue)) => issues.push(issue),
-            }
-        }
-        let mut defined = Vec::new();
-        let mut undefined = Vec::new();
-        for (uuid, (record, _)) in measured.iter().filter(|(uuid, _)| !gone.contains(uuid.as_str())) {
-            match self.definitions.get(uuid) {
-                Some(domain) => defined.push(domain.clone()),
-                None => undefined.push(Undefined { uuid: uuid.clone(), name: record.name.clone() }),
-            }
-        }
-        let domains = measured.into_iter().map(|(uuid, (_, figures))| (uuid, figures)).collect();
-        Ok((defined, undefined, Figures { domains, ..Figures::default() }))
+        let measured = records.into_iter().map(|mut record| {
+            record.values.extend(blocks.remove(&record.uuid).unwrap_or_default());
+            let mut figures = stats::figures(&record.values);
+            figures.persistent = Some(!transient.contains(&record.uuid));
+            let outline = Outline::of(&figures, stats::places(&record.values));
+            (record.uuid.clone(), Measured { record, figures, outline })
+        });
+        Ok(measured.collect())
     }
 
     /// As it would migrate, which is what its hosts must be able to run. None: it went meanwhile.
     fn definition(&self, record: &Record, is_read_only: bool) -> Result<Domain, Option<Issue>> {
         const CALL: &str = "virDomainGetXMLDesc";
         let flags = if is_read_only { 0 } else { sys::VIR_DOMAIN_XML_MIGRATABLE };
+        let section = || format!("{DOMAINS}[{}]", record.uuid);
         let text = self.daemon.within(CALL, CALL_LIMIT, || record.domain.xml_desc(flags));
         let text = text.map_err(|error| {
             let is_gone = error.code().is(virt::error::ErrorNumber::NoDomain);
-            (!is_gone).then(|| {
-                let issue = failure::issue(CALL, &error);
-                Issue { section: format!("{DOMAINS}[{}]", record.uuid), ..issue }
-            })
+            (!is_gone).then(|| Issue { section: section(), ..failure::issue(CALL, &error) })
         })?;
-        let malformed = |detail: String| {
-            Some(Issue::new(format!("{DOMAINS}[{}]", record.uuid), CALL, IssueKind::Malformed, detail))
-        };
+        let malformed = |detail: String| Some(Issue::new(section(), CALL, IssueKind::Malformed, detail));
         let domain = domain::parse(&text).map_err(|error| malformed(error.to_string()))?;
         if domain.uuid == record.uuid {
             Ok(domain)
@@ -124,137 +155,4 @@ impl Questions {
             Err(malformed(format!("it is the definition of {}", domain.uuid)))
         }
     }
-
-    /// Sizes that no statistics have, from their storage. Whether any was found.
-    fn look_up_sizes(&mut self, domains: &mut [Domain]) -> bool {
-        let disks = domains.iter_mut().flat_map(|domain| &mut domain.disks);
-        let unknown = disks.filter(|disk| disk.virtual_bytes.is_none() && disk.source.is_some());
-        let mut found = false;
-        for disk in unknown.take(LOOKUPS_MAX) {
-            let source = disk.source.clone().unwrap_or_default();
-            // "rbd:pool/image" is the path "pool/image" of its volume.
-            let path = source.split_once(':').map_or(source.as_str(), |(_, path)| path).to_owned();
-            let by_name = disk.pool.clone().zip(disk.volume.clone());
-            let info = self.daemon.call("virStorageVolGetInfo", CALL_LIMIT, |connect| {
-                let volume = match &by_name {
-                    Some((pool, volume)) => {
-                        connect.lookup_storage_pool_by_name(pool)?.lookup_storage_vol_by_name(volume)?
-                    }
-                    None => connect.lookup_storage_vol_by_path(&path)?,
-                };
-                volume.info()
-            });
-            // A file in no pool: its size stays unknown, and the domain says so.
-            if let Ok(info) = info {
-                disk.virtual_bytes = Some(Bytes(info.capacity));
-                disk.allocation_bytes = Some(Bytes(info.allocation));
-                found = true;
-            }
-        }
-        found
-    }
-
-    fn storage(
-        &mut self,
-        image_pools: &[String],
-        issues: &mut Vec<Issue>,
-    ) -> (Option<Vec<StoragePool>>, Option<Vec<Image>>) {
-        const CALL: &str = "virConnectListAllStoragePools";
-        let listed =
-            self.daemon.call(CALL, CALL_LIMIT, |connect: &Connect| connect.list_all_storage_pools(0));
-        let listed = match listed {
-            Ok(listed) => listed,
-            Err(issue) => {
-                issues.push(Issue { section: POOLS.to_owned(), ..issue });
-                return (None, None);
-            }
-        };
-        let mut pools = Vec::new();
-        let mut images = (!image_pools.is_empty()).then(Vec::new);
-        let mut unseen: BTreeSet<&str> = image_pools.iter().map(String::as_str).collect();
-        for listed in &listed {
-            match self.pool(listed) {
-                Ok(pool) => {
-                    if unseen.remove(pool.name.as_str())
-                        && let Some(images) = &mut images
-                    {
-                        self.add_images(listed, &pool.name, images, issues);
-                    }
-                    pools.push(pool);
-                }
-                Err(issue) => issues.push(issue),
-            }
-        }
-        for missing in unseen {
-            let detail = format!("image_pools of agent.toml names {missing}, and libvirt has no such pool");
-            issues.push(Issue::new(IMAGES, CALL, IssueKind::Missing, detail));
-        }
-        pools.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        if let Some(images) = &mut images {
-            images.sort_unstable_by(|a, b| (&a.location, &a.id).cmp(&(&b.location, &b.id)));
-        }
-        (Some(pools), images)
-    }
-
-    fn pool(&self, listed: &VirtPool) -> Result<StoragePool, Issue> {
-        const CALL: &str = "virStoragePoolGetXMLDesc";
-        let of_pool = |issue: Issue| Issue { section: POOLS.to_owned(), ..issue };
-        let text = self.daemon.within(CALL, CALL_LIMIT, || listed.xml_desc(0));
-        let text = text.map_err(|error| of_pool(failure::issue(CALL, &error)))?;
-        let malformed = |detail: String| Issue::new(POOLS, CALL, IssueKind::Malformed, detail);
-        let mut pool = pool::parse(&text).map_err(|error| malformed(error.to_string()))?;
-        let info = self.daemon.within("virStoragePoolGetInfo", CALL_LIMIT, || listed.info());
-        let info = info.map_err(|error| of_pool(failure::issue("virStoragePoolGetInfo", &error)))?;
-        pool.state = pool_state(info.state).map(str::to_owned);
-        if pool.state.as_deref() == Some("inactive") {
-            // Of its last life.
-            (pool.capacity_bytes, pool.allocation_bytes, pool.available_bytes) = (None, None, None);
-        }
-        Ok(pool)
-    }
-
-    fn add_images(&self, pool: &VirtPool, name: &str, images: &mut Vec<Image>, issues: &mut Vec<Issue>) {
-        const CALL: &str = "virStoragePoolListAllVolumes";
-        let failed = |error: &virt::error::Error| Issue {
-            section: format!("{IMAGES}[{name}]"),
-            ..failure::issue(CALL, error)
-        };
-        let volumes = match self.daemon.within(CALL, CALL_LIMIT, || pool.list_all_volumes(0)) {
-            Ok(volumes) => volumes,
-            Err(error) => return issues.push(failed(&error)),
-        };
-        if volumes.len() > IMAGES_MAX {
-            let detail = format!("it has {} volumes; the first {IMAGES_MAX} are listed", volumes.len());
-            issues.push(Issue::new(format!("{IMAGES}[{name}]"), CALL, IssueKind::Unsupported, detail));
-        }
-        for volume in volumes.iter().take(IMAGES_MAX) {
-            let info = self.daemon.within("virStorageVolGetInfo", CALL_LIMIT, || volume.info());
-            match volume.name() {
-                Ok(id) => images.push(Image {
-                    id,
-                    location: name.to_owned(),
-                    size_bytes: info.ok().map(|info| Bytes(info.allocation)),
-                }),
-                Err(error) => issues.push(failed(&error)),
-            }
-        }
-    }
-}
-
-/// Those with a definition, for another assembly.
-fn known(domains: Vec<Domain>, undefined: &[Undefined]) -> Vec<Domain> {
-    let is_undefined = |domain: &Domain| undefined.iter().any(|undefined| undefined.uuid == domain.uuid);
-    domains.into_iter().filter(|domain| !is_undefined(domain)).collect()
-}
-
-/// virStoragePoolState.
-fn pool_state(state: u32) -> Option<&'static str> {
-    Some(match state {
-        0 => "inactive",
-        1 => "building",
-        2 => "running",
-        3 => "degraded",
-        4 => "inaccessible",
-        _ => return None,
-    })
 }

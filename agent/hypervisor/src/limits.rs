@@ -10,6 +10,9 @@ use std::{
 /// For what a daemon answers from memory. On a busy host a list of 500 running guests takes 3 s.
 pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(5);
 
+/// For what looks at storage, which may hang: the rest was told before, and the next question should not wait long.
+pub(crate) const STORAGE_LIMIT: Duration = Duration::from_secs(2);
+
 /// For what may start an emulator to ask it: 4 s when cold, 16 s seen on a slow host.
 pub(crate) const PROBE_LIMIT: Duration = Duration::from_secs(30);
 

@@ -10,6 +10,7 @@ mod libvirt;
 mod limits;
 mod questions;
 mod server;
+mod storage;
 mod supervisor;
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
@@ -151,13 +152,23 @@ fn check(socket: Option<String>) -> anyhow::Result<ExitCode> {
     }
     // The second time from what is kept.
     for _ in 0..2 {
-        match questions.answer(&Question::Domains { image_pools: Vec::new() }) {
-            Answer::Domains(house) => {
-                issues.extend(house.issues);
-                let count =
-                    |count: Option<usize>| count.map_or("unknown".to_owned(), |count| count.to_string());
-                let (domains, pools) = (house.domains.map(|all| all.len()), house.pools.map(|all| all.len()));
-                writeln!(out, "domains: {}, pools: {}", count(domains), count(pools))?;
+        let question = Question::Domains {
+            image_pools: Vec::new(),
+            leave_out_stopped_disks: false,
+            leave_out_storage: false,
+        };
+        match questions.answer(&question) {
+            Answer::Domains(read) => {
+                let stopped = questions.stopped_disks();
+                let storage = questions.storage(&[]);
+                issues.extend(read.issues.into_iter().chain(storage.issues));
+                let domains = read.domains.len() + read.undefined.len();
+                let pools = storage.pools.map_or("unknown".to_owned(), |all| all.len().to_string());
+                writeln!(
+                    out,
+                    "domains: {domains}, disks of stopped ones: {}, pools: {pools}",
+                    stopped.len()
+                )?;
             }
             Answer::Failure(issue) => issues.push(issue),
             _ => {}

@@ -1,6 +1,10 @@
 //! Questions, answered from libvirt.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
 
 use virt::{connect::Connect, sys};
 use vmuster_agent::{
@@ -14,6 +18,7 @@ use vmuster_proto::model::{CpuComparison, CpuDefinition, Issue, IssueKind};
 
 use crate::{
     definitions::Definitions,
+    guesthouse::Slow,
     libvirt::{CallError, Daemon, raw},
     limits::{CALL_LIMIT, PROBE_LIMIT},
 };
@@ -24,7 +29,13 @@ const BASELINE: &str = "virConnectBaselineHypervisorCPU";
 const COMPARISON: &str = "virConnectCompareHypervisorCPU";
 
 /// Kinds of guests, the one to prefer first.
-const VIRT_TYPES: [&str; 2] = ["kvm", "qemu"];
+const VIRT_TYPES: [&str; 2] = ["kvm", EMULATED];
+
+/// Without KVM.
+const EMULATED: &str = "qemu";
+
+/// How long it is believed that there is no KVM: nothing tells when it comes back.
+const EMULATED_MAX: Duration = Duration::from_secs(600);
 
 /// Where libvirt looks for the emulator of the host's architecture: with another program there, guests can have other
 /// things. "{}" is the architecture.
@@ -40,16 +51,27 @@ const EMULATORS: [&str; 5] = [
 pub(crate) struct Questions {
     pub(crate) daemon: Daemon,
     pub(crate) definitions: Definitions,
+    /// The connection they were read by.
+    pub(crate) definitions_of: u64,
     /// What guests can be given, and what that depended on. Who asked may have given up meanwhile: a libvirt that asks QEMU
     /// anew each time takes longer than anybody waits.
-    guests: Option<(String, Guests)>,
+    guests: Option<(String, Guests, Instant)>,
+    /// Of a host with so many guests that nobody waits for them.
+    pub(crate) slow: Option<Slow>,
     /// Known once domain capabilities were asked for.
     virt_type: Option<&'static str>,
 }
 
 impl Questions {
     pub(crate) fn new(daemon: Daemon) -> Self {
-        Self { daemon, definitions: Definitions::default(), guests: None, virt_type: None }
+        Self {
+            daemon,
+            definitions: Definitions::default(),
+            definitions_of: 0,
+            guests: None,
+            slow: None,
+            virt_type: None,
+        }
     }
 
     /// What the guest layer depends on: a daemon that says this much does not hang.
@@ -59,7 +81,8 @@ impl Questions {
     pub(crate) fn standing(&mut self) -> Result<String, Issue> {
         let version = self.daemon.call("virConnectGetLibVersion", CALL_LIMIT, Connect::lib_version)?;
         let machine = rustix::system::uname().machine().to_string_lossy().into_owned();
-        let mut key = format!("libvirt {version}");
+        let rights = if self.daemon.connection()?.refused.is_some() { "read-only" } else { "read-write" };
+        let mut key = format!("libvirt {version} {rights}");
         for path in EMULATORS.map(|path| path.replace("{}", &machine)) {
             if let Ok(stat) = rustix::fs::stat(&path) {
                 // Writing to a string does not fail.
@@ -76,9 +99,7 @@ impl Questions {
             Question::Guest { dependencies } => {
                 self.guest_layer(dependencies).map(|guests| Answer::Guest(Box::new(guests)))
             }
-            Question::Domains { image_pools } => {
-                self.guesthouse(image_pools).map(|house| Answer::Domains(Box::new(house)))
-            }
+            Question::Domains { .. } => self.domains().map(|read| Answer::Domains(Box::new(read))),
             Question::Baseline { cpus, expand_features } => self.baseline(cpus, *expand_features),
             Question::Comparison(cpu) => self.compare(cpu),
             Question::Record => Ok(Answer::Record(self.record())),
@@ -99,13 +120,18 @@ impl Questions {
     /// libvirt says nothing at all.
     fn guest_layer(&mut self, dependencies: &str) -> Result<Guests, Issue> {
         let key = format!("{}\n{dependencies}", self.standing()?);
-        if let Some((_, guests)) = self.guests.as_ref().filter(|(kept, _)| *kept == key) {
+        let holds = |(kept, guests, since): &&(String, Guests, Instant)| {
+            let is_emulated =
+                guests.guest.as_ref().is_some_and(|guest| guest.virt_type.as_deref() == Some(EMULATED));
+            *kept == key && (!is_emulated || since.elapsed() < EMULATED_MAX)
+        };
+        if let Some((_, guests, _)) = self.guests.as_ref().filter(holds) {
             return Ok(guests.clone());
         }
         let guests = guest::assemble(&self.guest_texts());
         // What is missing now may be there at the next question.
         let is_whole = guests.issues.iter().all(|issue| issue.kind == IssueKind::Unsupported);
-        self.guests = is_whole.then(|| (key, guests.clone()));
+        self.guests = is_whole.then(|| (key, guests.clone(), Instant::now()));
         Ok(guests)
     }
 
@@ -132,24 +158,25 @@ impl Questions {
                 content: Err(Failure { kind: IssueKind::Denied, detail }),
             };
         }
-        let mut first = None;
+        let source = DOMAIN_CAPABILITIES.to_owned();
+        let mut content = Err(Failure { kind: IssueKind::Unsupported, detail: String::new() });
         for virt_type in VIRT_TYPES {
             let call = |connect: &Connect| connect.domain_capabilities(None, None, None, Some(virt_type), 0);
-            let text = self.text(DOMAIN_CAPABILITIES, call);
-            if text.content.is_ok() {
-                self.virt_type = Some(virt_type);
-                return text;
+            match self.daemon.try_call(DOMAIN_CAPABILITIES, PROBE_LIMIT, call) {
+                Ok(text) => {
+                    self.virt_type = Some(virt_type);
+                    return Text { source, content: Ok(text) };
+                }
+                Err(error) => {
+                    content = Err(failure(error.issue(DOMAIN_CAPABILITIES)));
+                    // Any other trouble does not mean that there is no KVM.
+                    if !error.is_not_offered() {
+                        break;
+                    }
+                }
             }
-            first.get_or_insert(text);
         }
-        let nothing = || Text {
-            source: DOMAIN_CAPABILITIES.to_owned(),
-            content: Err(Failure {
-                kind: IssueKind::Unsupported,
-                detail: "there is no kind of guest".to_owned(),
-            }),
-        };
-        first.unwrap_or_else(nothing)
+        Text { source, content }
     }
 
     /// host-model with every feature that migrates.

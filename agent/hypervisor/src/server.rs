@@ -126,10 +126,35 @@ impl Server {
         };
         stream.write_all(&Answer::Standing(standing).to_frame())?;
         if question != Question::Standing {
-            stream.write_all(&questions.answer(&question).to_frame())?;
+            let answer = questions.answer(&question);
+            stream.write_all(&answer.to_frame())?;
+            if let (Question::Domains { .. }, Answer::Domains(_)) = (&question, &answer) {
+                later_stages(&mut stream, questions, &question)?;
+            }
         }
         Ok(())
     }
+}
+
+/// What may hang, after what does not.
+fn later_stages(
+    stream: &mut UnixStream,
+    questions: &mut Questions,
+    question: &Question,
+) -> Result<(), ProtocolError> {
+    let Question::Domains { image_pools, leave_out_stopped_disks, leave_out_storage } = question else {
+        return Ok(());
+    };
+    if !leave_out_stopped_disks {
+        stream.write_all(&Answer::StoppedDisks(questions.stopped_disks()).to_frame())?;
+    }
+    if !leave_out_storage && !has_gone(stream) {
+        let storage = questions.storage(image_pools);
+        stream.write_all(&Answer::Storage(Box::new(storage)).to_frame())?;
+    }
+    // Nobody waits any more.
+    questions.refresh_if_slow();
+    Ok(())
 }
 
 /// Whether the asker hung up while another question was answered: nobody waits for this one any more.

@@ -24,7 +24,7 @@ const CAPTURED_AT: &str = "2026-11-22T20:00:00Z";
 
 /// As a live agent puts it together: figures summed up, disks found in their pools.
 fn live(domains: Vec<Domain>, pools: Vec<StoragePool>, images: Option<Vec<Image>>) -> Usage {
-    let assembled = domains::assemble(domains, &[], &Figures::default(), "test");
+    let assembled = domains::assemble(domains, vec![], "test");
     let mut usage = Usage {
         filesystems: Some(filesystems()),
         domains: Some(assembled.domains),
@@ -75,7 +75,7 @@ fn written(recording: &Recording) -> RecordedTree {
 fn read_again(recording: &Recording) -> (Usage, Vec<vmuster_proto::model::Issue>) {
     let tree = written(recording);
     let now = CAPTURED_AT.parse().expect("a time");
-    let HouseRead { house, collected_at, .. } = Link::Recorded.house(&tree.root(), now);
+    let HouseRead { house, collected_at, .. } = Link::Recorded.house(&tree.root(), now, false);
     let mut usage = Usage {
         filesystems: Some(filesystems()),
         domains: house.domains,

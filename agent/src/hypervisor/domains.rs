@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use vmuster_proto::model::{Bytes, Domain, DomainDisk, Issue, IssueKind, Promised};
 
-use super::figures::{DomainFigures, Figures};
+use super::figures::DomainFigures;
 
 /// Section of the domains.
 pub const DOMAINS: &str = "usage.domains";
@@ -30,18 +30,6 @@ pub fn measure(domain: &mut Domain, figures: &DomainFigures) {
         newer(&mut disk.virtual_bytes, figures.virtual_bytes);
         newer(&mut disk.allocation_bytes, figures.allocation_bytes);
     }
-    let sizes = counted(domain).map(|disk| disk.virtual_bytes);
-    let sum = { sizes }.try_fold(Bytes(0), add);
-    domain.disk_virtual_bytes = sum;
-}
-
-/// A domain whose definition could not be read: it was promised something all the same.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Undefined {
-    /// Empty: not even that is known.
-    pub uuid: String,
-    /// Its name, or that of its file.
-    pub name: String,
 }
 
 /// What becomes of definitions and figures.
@@ -55,14 +43,10 @@ pub struct Assembled {
     pub issues: Vec<Issue>,
 }
 
-/// Sorts domains, adds their figures, and tells what is not known of them.
+/// Sorts measured domains, adds up, and tells what is not known. `undefined`: those whose definition could not be read;
+/// they were promised something all the same. One of them without a UUID is counted and not listed.
 #[must_use]
-pub fn assemble(
-    mut domains: Vec<Domain>,
-    undefined: &[Undefined],
-    figures: &Figures,
-    source: &str,
-) -> Assembled {
+pub fn assemble(mut domains: Vec<Domain>, undefined: Vec<Domain>, source: &str) -> Assembled {
     domains.sort_unstable_by(|a, b| (&a.uuid, &a.name).cmp(&(&b.uuid, &b.name)));
     let mut issues = Vec::new();
     if let Some(twice) = domains.windows(2).find(|pair| pair[0].uuid == pair[1].uuid) {
@@ -70,24 +54,21 @@ pub fn assemble(
         issues.push(Issue::new(DOMAINS, source, IssueKind::Malformed, detail));
         domains.dedup_by(|b, a| a.uuid == b.uuid);
     }
-    let none = DomainFigures::default();
     for domain in &mut domains {
-        measure(domain, figures.domains.get(&domain.uuid).unwrap_or(&none));
+        let sizes = counted(domain).map(|disk| disk.virtual_bytes);
+        let sum = { sizes }.try_fold(Bytes(0), add);
+        domain.disk_virtual_bytes = sum;
     }
     issues.extend(unknown_sizes(&domains, source));
     let mut promised = promised(&domains);
-    for undefined in undefined {
-        let uuid = undefined.uuid.clone();
-        let mut domain = Domain { uuid, name: undefined.name.clone(), ..Domain::default() };
-        measure(&mut domain, figures.domains.get(&undefined.uuid).unwrap_or(&none));
-        // Its disks are not known, so their sum is not.
-        domain.disk_virtual_bytes = None;
+    for domain in undefined {
         promised.domain_count = promised.domain_count.saturating_add(1);
         promised.vcpus = promised.vcpus.zip(domain.vcpus_max).map(|(sum, vcpus)| sum + u64::from(vcpus));
         promised.memory_bytes = promised.memory_bytes.and_then(|sum| add(sum, domain.memory_max_bytes));
+        // Its disks are not known, so their sum is not.
         promised.disk_virtual_bytes = None;
         if !domain.uuid.is_empty() {
-            domains.push(domain);
+            domains.push(Domain { disk_virtual_bytes: None, ..domain });
         }
     }
     domains.sort_unstable_by(|a, b| a.uuid.cmp(&b.uuid));
@@ -109,7 +90,7 @@ fn unknown_sizes(domains: &[Domain], source: &str) -> Option<Issue> {
 }
 
 /// Disks that are promised to the guest.
-fn counted(domain: &Domain) -> impl Iterator<Item = &DomainDisk> {
+pub fn counted(domain: &Domain) -> impl Iterator<Item = &DomainDisk> {
     domain.disks.iter().filter(|disk| !REMOVABLE.contains(&disk.device.as_deref().unwrap_or_default()))
 }
 
@@ -213,9 +194,9 @@ mod tests {
             disks: BTreeMap::from([("vda".to_owned(), sizes)]),
             ..DomainFigures::default()
         };
-        let figures = Figures { domains: BTreeMap::from([("a".to_owned(), figures)]), ..Figures::default() };
-        let defined = vec![domain("b", vec![]), domain("a", vec![disk("vda", "disk", None)])];
-        let Assembled { domains, issues, .. } = assemble(defined, &[], &figures, "call");
+        let mut measured = domain("a", vec![disk("vda", "disk", None)]);
+        measure(&mut measured, &figures);
+        let Assembled { domains, issues, .. } = assemble(vec![domain("b", vec![]), measured], vec![], "call");
         assert_eq!((domains[0].state.as_deref(), domains[0].vcpus_max), (Some("paused"), Some(8)));
         assert_eq!(
             domains[0].memory_max_bytes,
@@ -236,9 +217,12 @@ mod tests {
             memory_max_bytes: Some(Bytes(1 << 30)),
             ..DomainFigures::default()
         };
-        let figures = Figures { domains: BTreeMap::from([("b".to_owned(), figures)]), ..Figures::default() };
-        let undefined = |uuid: &str| Undefined { uuid: uuid.to_owned(), name: "n".to_owned() };
-        let assembled = assemble(vec![domain("a", vec![])], &[undefined("b")], &figures, "call");
+        let undefined = |uuid: &str, figures: &DomainFigures| {
+            let mut domain = Domain { uuid: uuid.to_owned(), name: "n".to_owned(), ..Domain::default() };
+            measure(&mut domain, figures);
+            vec![domain]
+        };
+        let assembled = assemble(vec![domain("a", vec![])], undefined("b", &figures), "call");
         let counted = Promised {
             domain_count: 2,
             vcpus: Some(6),
@@ -247,7 +231,8 @@ mod tests {
         };
         assert_eq!((assembled.promised, assembled.domains.len()), (counted, 2));
         assert_eq!(assembled.domains[1].disk_virtual_bytes, None);
-        let assembled = assemble(vec![domain("a", vec![])], &[undefined("")], &figures, "libvirt/domains");
+        let unknown = undefined("", &DomainFigures::default());
+        let assembled = assemble(vec![domain("a", vec![])], unknown, "libvirt/domains");
         assert_eq!((assembled.promised.domain_count, assembled.promised.memory_bytes), (2, None));
         assert_eq!(assembled.domains.len(), 1, "it has no UUID to go by");
     }
@@ -256,8 +241,7 @@ mod tests {
     fn unknown_sizes_and_twins_are_told_once() {
         let unknown = || vec![disk("vda", "disk", None), disk("vdb", "disk", None)];
         let defined = vec![domain("a", unknown()), domain("a", vec![]), domain("b", unknown())];
-        let Assembled { domains, issues, .. } =
-            assemble(defined, &[], &Figures::default(), "libvirt/domains");
+        let Assembled { domains, issues, .. } = assemble(defined, vec![], "libvirt/domains");
         assert_eq!(domains.len(), 2);
         let details: Vec<&str> = issues.iter().map(|issue| issue.detail.as_str()).collect();
         assert_eq!(

@@ -5,6 +5,7 @@
 pub mod domains;
 pub mod figures;
 pub mod guest;
+mod house;
 pub(crate) mod placement;
 pub mod protocol;
 pub mod reader;
@@ -20,7 +21,6 @@ use std::{
 use vmuster_proto::model::{Issue, IssueKind, Timestamp};
 
 use self::{
-    domains::DOMAINS,
     guest::{GUEST, Guests, HYPERVISOR},
     protocol::{Answer, Guesthouse, Question},
     reader::{Asked, ReaderError, Waits, ask},
@@ -90,7 +90,7 @@ pub(crate) enum Link {
 pub(crate) struct Memory {
     /// What it depended on, by libvirt's account and the host's, and when.
     guests: Option<(String, String, Guests, Timestamp)>,
-    house: Option<(Guesthouse, Timestamp)>,
+    house: house::Kept,
     hung: Option<Instant>,
     /// What was wrong with the last answer; the log tells of changes only.
     trouble: Option<IssueKind>,
@@ -117,11 +117,12 @@ impl Link {
         }
     }
 
-    /// Guests and storage.
-    pub(crate) fn house(&self, root: &HostRoot, now: Timestamp) -> HouseRead {
+    /// Guests and storage. `mounts_hang`: whether a mount of this host does not answer. libvirt would then open images on it
+    /// and answer nobody any more.
+    pub(crate) fn house(&self, root: &HostRoot, now: Timestamp, mounts_hang: bool) -> HouseRead {
         match self {
             Self::Recorded => recorded::house(root),
-            Self::Live(live) => live_house(&live.0, &live.1, now),
+            Self::Live(live) => house::read(&live.0, &live.1, now, mounts_hang),
         }
     }
 }
@@ -166,11 +167,12 @@ fn live_guests(
         }
         let asked = put(settings, memory, &Question::Guest { dependencies: dependencies.to_owned() })?;
         let Some(Answer::Guest(guests)) = asked.answer else { return Err(ReaderError::Unexpected) };
+        // KVM may come back, and nothing else changes; the reader keeps such an answer for a while.
+        let is_emulated =
+            guests.guest.as_ref().is_some_and(|guest| guest.virt_type.as_deref() == Some("qemu"));
         // What is missing now may be there at the next question.
-        locked(memory).guests = guests
-            .issues
-            .iter()
-            .all(|issue| issue.kind == IssueKind::Unsupported)
+        let is_whole = guests.issues.iter().all(|issue| issue.kind == IssueKind::Unsupported);
+        locked(memory).guests = (is_whole && !is_emulated)
             .then(|| (asked.standing.clone(), dependencies.to_owned(), (*guests).clone(), now));
         Ok(GuestsRead { guests: *guests, standing: Some(asked.standing) })
     };
@@ -185,27 +187,6 @@ fn live_guests(
         // It still holds as far as anybody knows.
         GuestsRead { guests, standing: kept.map(|(key, ..)| key.clone()) }
     })
-}
-
-fn live_house(settings: &ReaderSettings, memory: &Mutex<Memory>, now: Timestamp) -> HouseRead {
-    let question = Question::Domains { image_pools: settings.image_pools.clone() };
-    let fresh = put(settings, memory, &question).and_then(|asked| match asked.answer {
-        Some(Answer::Domains(house)) => Ok((asked.standing, *house)),
-        _ => Err(ReaderError::Unexpected),
-    });
-    match fresh {
-        Ok((standing, house)) => {
-            locked(memory).house = Some((house.clone(), now));
-            HouseRead { house, collected_at: Some(now), standing: Some(standing) }
-        }
-        Err(error) => {
-            let kept = locked(memory).house.clone();
-            let since = kept.as_ref().map(|(_, since)| *since);
-            let mut house = kept.map(|(house, _)| house).unwrap_or_default();
-            house.issues.push(absence(DOMAINS, &error, settings, since));
-            HouseRead { house, collected_at: since, standing: None }
-        }
-    }
 }
 
 fn absence(section: &str, error: &ReaderError, settings: &ReaderSettings, since: Option<Timestamp>) -> Issue {

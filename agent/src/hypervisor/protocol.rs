@@ -2,16 +2,16 @@
 //!
 //! Knows messages and frames. Must not know libvirt, nor when something is asked.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use prost::Message as _;
 use vmuster_proto::{
     convert::{self, DecodeError},
-    model::{CpuComparison, CpuDefinition, Domain, Image, Issue, Promised, StoragePool},
+    model::{Bytes, CpuComparison, CpuDefinition, Domain, Image, Issue, Promised, StoragePool},
     pb::{self, reader_answer::Answer as PbAnswer, reader_question::Question as PbQuestion},
 };
 
-use super::guest::Guests;
+use super::{figures::DiskFigures, guest::Guests};
 
 /// The length before each message.
 pub const LENGTH_BYTES: usize = 4;
@@ -56,6 +56,10 @@ pub enum Question {
     Domains {
         /// Pools whose volumes are images.
         image_pools: Vec<String>,
+        /// Do not look at disks of guests that do not run: their storage hung lately.
+        leave_out_stopped_disks: bool,
+        /// Do not look at pools: one hung lately.
+        leave_out_storage: bool,
     },
     /// A CPU that all of these can run.
     Baseline {
@@ -80,8 +84,12 @@ pub enum Answer {
     Standing(String),
     /// To [`Question::Guest`].
     Guest(Box<Guests>),
-    /// To [`Question::Domains`].
-    Domains(Box<Guesthouse>),
+    /// To [`Question::Domains`], the first of up to three: what may hang comes after what does not.
+    Domains(Box<DomainsRead>),
+    /// To [`Question::Domains`], after the domains.
+    StoppedDisks(DiskSizes),
+    /// To [`Question::Domains`], the last.
+    Storage(Box<StorageRead>),
     /// To [`Question::Baseline`].
     Baseline(Box<CpuDefinition>),
     /// To [`Question::Comparison`]: the verdict, and why it is incompatible.
@@ -101,6 +109,33 @@ pub struct Guesthouse {
     pub images: Option<Vec<Image>>,
     /// What all domains may use, those included whose definition could not be read.
     pub promised: Option<Promised>,
+    /// What is absent, and why.
+    pub issues: Vec<Issue>,
+}
+
+/// Guests as libvirt told of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DomainsRead {
+    /// Definitions, measured.
+    pub domains: Vec<Domain>,
+    /// Those whose definition could not be read.
+    pub undefined: Vec<Domain>,
+    /// How long ago libvirt said so.
+    pub age: Duration,
+    /// What is absent, and why.
+    pub issues: Vec<Issue>,
+}
+
+/// By UUID and target.
+pub type DiskSizes = BTreeMap<(String, String), DiskFigures>;
+
+/// Where guests are stored.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StorageRead {
+    /// By name.
+    pub pools: Option<Vec<StoragePool>>,
+    /// Of the pools asked for.
+    pub images: Option<Vec<Image>>,
     /// What is absent, and why.
     pub issues: Vec<Issue>,
 }
@@ -132,8 +167,12 @@ impl Question {
             Self::Guest { dependencies } => {
                 PbQuestion::Guest(pb::ReaderGuestQuestion { dependencies: dependencies.clone() })
             }
-            Self::Domains { image_pools } => {
-                PbQuestion::Domains(pb::ReaderDomainsQuestion { image_pools: image_pools.clone() })
+            Self::Domains { image_pools, leave_out_stopped_disks, leave_out_storage } => {
+                PbQuestion::Domains(pb::ReaderDomainsQuestion {
+                    image_pools: image_pools.clone(),
+                    leave_out_stopped_disks: *leave_out_stopped_disks,
+                    leave_out_storage: *leave_out_storage,
+                })
             }
             Self::Baseline { cpus, expand_features } => PbQuestion::Baseline(pb::ReaderBaselineQuestion {
                 cpus: cpus.iter().map(Into::into).collect(),
@@ -156,7 +195,11 @@ impl Question {
         Ok(match message.question.ok_or(ProtocolError::Empty)? {
             PbQuestion::Standing(pb::ReaderStandingQuestion {}) => Self::Standing,
             PbQuestion::Guest(question) => Self::Guest { dependencies: question.dependencies },
-            PbQuestion::Domains(question) => Self::Domains { image_pools: question.image_pools },
+            PbQuestion::Domains(question) => Self::Domains {
+                image_pools: question.image_pools,
+                leave_out_stopped_disks: question.leave_out_stopped_disks,
+                leave_out_storage: question.leave_out_storage,
+            },
             PbQuestion::Baseline(question) => {
                 let cpus = question.cpus.into_iter().map(CpuDefinition::try_from);
                 Self::Baseline {
@@ -187,7 +230,9 @@ impl Answer {
                 hypervisor: guests.hypervisor.as_ref().map(Into::into),
                 issues: convert::issues_to_pb(&guests.issues),
             }),
-            Self::Domains(house) => PbAnswer::Domains(domains_to_pb(house)),
+            Self::Domains(read) => PbAnswer::Domains(domains_to_pb(read)),
+            Self::StoppedDisks(sizes) => PbAnswer::StoppedDisks(sizes_to_pb(sizes)),
+            Self::Storage(read) => PbAnswer::Storage(storage_to_pb(read)),
             Self::Baseline(cpu) => PbAnswer::Baseline((&**cpu).into()),
             Self::Comparison(comparison, detail) => PbAnswer::Comparison(pb::CompareCpuResponse {
                 comparison: pb::CpuComparison::from(*comparison).into(),
@@ -215,6 +260,8 @@ impl Answer {
                 issues: convert::issues(answer.issues)?,
             })),
             PbAnswer::Domains(answer) => Self::Domains(Box::new(domains_from_pb(answer)?)),
+            PbAnswer::StoppedDisks(answer) => Self::StoppedDisks(sizes_from_pb(answer)),
+            PbAnswer::Storage(answer) => Self::Storage(Box::new(storage_from_pb(answer)?)),
             PbAnswer::Baseline(cpu) => Self::Baseline(Box::new(CpuDefinition::try_from(cpu)?)),
             PbAnswer::Comparison(answer) => {
                 Self::Comparison(convert::cpu_comparison("comparison", answer.comparison)?, answer.detail)
@@ -224,25 +271,62 @@ impl Answer {
     }
 }
 
-fn domains_to_pb(house: &Guesthouse) -> pb::ReaderDomains {
-    let Guesthouse { domains, pools, images, promised, issues } = house;
-    let domains = domains.as_ref().map(|all| pb::Domains { domains: all.iter().map(Into::into).collect() });
-    let pools = pools.as_ref().map(|all| pb::StoragePools { pools: all.iter().map(Into::into).collect() });
-    let images = images.as_ref().map(|all| pb::Images { images: all.iter().map(Into::into).collect() });
-    let promised = promised.as_ref().map(Into::into);
-    pb::ReaderDomains { domains, pools, images, promised, issues: convert::issues_to_pb(issues) }
+fn domains_to_pb(read: &DomainsRead) -> pb::ReaderDomains {
+    let DomainsRead { domains, undefined, age, issues } = read;
+    let undefined = undefined.iter().map(|domain| pb::ReaderUndefined { domain: Some(domain.into()) });
+    pb::ReaderDomains {
+        domains: Some(pb::Domains { domains: domains.iter().map(Into::into).collect() }),
+        undefined: undefined.collect(),
+        age_milliseconds: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+        issues: convert::issues_to_pb(issues),
+    }
 }
 
-fn domains_from_pb(answer: pb::ReaderDomains) -> Result<Guesthouse, DecodeError> {
-    let pb::ReaderDomains { domains, pools, images, promised, issues } = answer;
-    let domains = domains.map(|all| all.domains.into_iter().map(Domain::try_from).collect());
+fn domains_from_pb(answer: pb::ReaderDomains) -> Result<DomainsRead, ProtocolError> {
+    let pb::ReaderDomains { domains, undefined, age_milliseconds, issues } = answer;
+    let domains = domains.ok_or(ProtocolError::Empty)?.domains.into_iter().map(Domain::try_from);
+    let undefined = undefined.into_iter().filter_map(|one| one.domain).map(Domain::try_from);
+    Ok(DomainsRead {
+        domains: domains.collect::<Result<_, _>>()?,
+        undefined: undefined.collect::<Result<_, _>>()?,
+        age: Duration::from_millis(age_milliseconds),
+        issues: convert::issues(issues)?,
+    })
+}
+
+fn sizes_to_pb(sizes: &DiskSizes) -> pb::ReaderSizes {
+    let disks = sizes.iter().map(|((uuid, target), size)| pb::ReaderDiskSize {
+        uuid: uuid.clone(),
+        target: target.clone(),
+        virtual_bytes: size.virtual_bytes.map(|bytes| bytes.0),
+        allocation_bytes: size.allocation_bytes.map(|bytes| bytes.0),
+    });
+    pb::ReaderSizes { disks: disks.collect() }
+}
+
+fn sizes_from_pb(answer: pb::ReaderSizes) -> DiskSizes {
+    let disks = answer.disks.into_iter().map(|disk| {
+        let virtual_bytes = disk.virtual_bytes.map(Bytes);
+        let allocation_bytes = disk.allocation_bytes.map(Bytes);
+        ((disk.uuid, disk.target), DiskFigures { virtual_bytes, allocation_bytes })
+    });
+    disks.collect()
+}
+
+fn storage_to_pb(read: &StorageRead) -> pb::ReaderStorage {
+    let StorageRead { pools, images, issues } = read;
+    let pools = pools.as_ref().map(|all| pb::StoragePools { pools: all.iter().map(Into::into).collect() });
+    let images = images.as_ref().map(|all| pb::Images { images: all.iter().map(Into::into).collect() });
+    pb::ReaderStorage { pools, images, issues: convert::issues_to_pb(issues) }
+}
+
+fn storage_from_pb(answer: pb::ReaderStorage) -> Result<StorageRead, DecodeError> {
+    let pb::ReaderStorage { pools, images, issues } = answer;
     let pools = pools.map(|all| all.pools.into_iter().map(StoragePool::try_from).collect());
     let images = images.map(|all| all.images.into_iter().map(Image::try_from).collect());
-    Ok(Guesthouse {
-        domains: domains.transpose()?,
+    Ok(StorageRead {
         pools: pools.transpose()?,
         images: images.transpose()?,
-        promised: promised.map(Promised::try_from).transpose()?,
         issues: convert::issues(issues)?,
     })
 }
@@ -263,7 +347,11 @@ mod tests {
         let questions = [
             Question::Standing,
             Question::Guest { dependencies: "nested".to_owned() },
-            Question::Domains { image_pools: vec!["images".to_owned()] },
+            Question::Domains {
+                image_pools: vec!["images".to_owned()],
+                leave_out_stopped_disks: true,
+                leave_out_storage: false,
+            },
             Question::Baseline { cpus: vec![cpu(), cpu()], expand_features: true },
             Question::Comparison(Box::new(cpu())),
             Question::Record,
@@ -277,12 +365,21 @@ mod tests {
         let issue = Issue::new("", "virConnectOpen", IssueKind::Denied, "why");
         let guests = Guests { issues: vec![issue.clone()], ..Guests::default() };
         let domain = Domain { uuid: "u".to_owned(), ..Domain::default() };
-        let house = Guesthouse { domains: Some(vec![domain]), images: Some(vec![]), ..Guesthouse::default() };
+        let read = DomainsRead {
+            domains: vec![domain.clone()],
+            undefined: vec![domain],
+            age: Duration::from_millis(1500),
+            issues: vec![issue.clone()],
+        };
+        let size = DiskFigures { virtual_bytes: Some(Bytes(7)), allocation_bytes: None };
+        let storage = StorageRead { images: Some(vec![]), ..StorageRead::default() };
         let answers = [
             Answer::Failure(issue),
             Answer::Standing("key".to_owned()),
             Answer::Guest(Box::new(guests)),
-            Answer::Domains(Box::new(house)),
+            Answer::Domains(Box::new(read)),
+            Answer::StoppedDisks(BTreeMap::from([(("u".to_owned(), "vda".to_owned()), size)])),
+            Answer::Storage(Box::new(storage)),
             Answer::Baseline(Box::new(cpu())),
             Answer::Comparison(CpuComparison::Superset, String::new()),
             Answer::Record(BTreeMap::from([("a".to_owned(), "b".to_owned())])),

@@ -108,6 +108,10 @@ pub struct Asked {
     pub standing: String,
     /// None to [`Question::Standing`].
     pub answer: Option<Answer>,
+    /// What came after it, to questions that are answered in stages.
+    pub more: Vec<Answer>,
+    /// Why not all stages came; what came before holds.
+    pub unfinished: Option<Failure>,
 }
 
 /// Puts one question to the reader at this socket.
@@ -125,12 +129,31 @@ pub fn ask(socket: &Path, question: &Question, waits: Waits) -> Result<Asked, Re
         _ => return Err(ReaderError::Unexpected),
     };
     if *question == Question::Standing {
-        return Ok(Asked { standing, answer: None });
+        return Ok(Asked { standing, answer: None, more: Vec::new(), unfinished: None });
     }
-    match exchange.receive(Instant::now() + waits.answer, ReaderError::Slow)? {
-        Answer::Failure(issue) => Err(ReaderError::Failed(issue)),
-        Answer::Standing(_) => Err(ReaderError::Unexpected),
-        answer => Ok(Asked { standing, answer: Some(answer) }),
+    let answer = exchange.stage(waits.answer)?;
+    let mut asked = Asked { standing, answer: Some(answer), more: Vec::new(), unfinished: None };
+    for _ in 0..later_stages(question) {
+        match exchange.stage(STAGE_WAIT) {
+            Ok(answer) => asked.more.push(answer),
+            Err(error) => {
+                asked.unfinished = Some(error.told());
+                break;
+            }
+        }
+    }
+    Ok(asked)
+}
+
+/// For a stage that looks at storage, where anything may hang; what was found so far is told without it.
+const STAGE_WAIT: Duration = Duration::from_millis(700);
+
+fn later_stages(question: &Question) -> usize {
+    match question {
+        Question::Domains { leave_out_stopped_disks, leave_out_storage, .. } => {
+            usize::from(!leave_out_stopped_disks) + usize::from(!leave_out_storage)
+        }
+        _ => 0,
     }
 }
 
@@ -167,6 +190,15 @@ impl Exchange {
         let left = self.left(end).ok_or_else(|| ReaderError::Silent(self.begin.elapsed()))?;
         self.stream.set_write_timeout(Some(left)).map_err(ProtocolError::Io)?;
         self.stream.write_all(frame).map_err(|error| self.failed(error, ReaderError::Silent))
+    }
+
+    /// One answer of several.
+    fn stage(&mut self, wait: Duration) -> Result<Answer, ReaderError> {
+        match self.receive(Instant::now() + wait, ReaderError::Slow)? {
+            Answer::Failure(issue) => Err(ReaderError::Failed(issue)),
+            Answer::Standing(_) => Err(ReaderError::Unexpected),
+            answer => Ok(answer),
+        }
     }
 
     fn receive(&mut self, end: Instant, late: fn(Duration) -> ReaderError) -> Result<Answer, ReaderError> {
@@ -250,7 +282,10 @@ mod tests {
     fn an_answer_comes_with_what_it_depends_on() {
         let answer = Answer::Record(std::collections::BTreeMap::new());
         let whole = asked([standing(), answer.to_frame()].concat(), false).expect("an answer");
-        assert_eq!(whole, Asked { standing: "key".to_owned(), answer: Some(answer) });
+        assert_eq!(
+            whole,
+            Asked { standing: "key".to_owned(), answer: Some(answer), more: vec![], unfinished: None }
+        );
     }
 
     #[test]

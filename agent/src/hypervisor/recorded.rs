@@ -7,7 +7,7 @@ use vmuster_proto::model::{Domain, Issue, IssueKind};
 
 use super::{
     HouseRead,
-    domains::{self, Assembled, DOMAINS, Undefined},
+    domains::{self, Assembled, DOMAINS},
     figures::{FIGURES_JSON, Figures},
     guest::{self, Failure, GUEST, GuestTexts, Guests, HYPERVISOR, Text, Versions, dotted_version},
     protocol::Guesthouse,
@@ -119,8 +119,14 @@ pub(super) fn house(root: &HostRoot) -> HouseRead {
     let figures = figures(root, &mut issues);
     let defined = definitions(root, DOMAIN_FILES, DOMAINS, domain::parse, &mut issues);
     let assembled = defined.map(|(defined, unread)| {
-        let undefined = undefined(&defined, unread, &figures, &mut issues);
-        domains::assemble(defined, &undefined, &figures, DOMAIN_FILES)
+        let mut defined = defined;
+        let mut undefined = undefined(&defined, unread, &figures, &mut issues);
+        for domain in defined.iter_mut().chain(&mut undefined) {
+            if let Some(figures) = figures.domains.get(&domain.uuid) {
+                domains::measure(domain, figures);
+            }
+        }
+        domains::assemble(defined, undefined, DOMAIN_FILES)
     });
     let (domains, promised) = match assembled {
         Some(Assembled { domains, promised, issues: doubts }) => {
@@ -149,14 +155,15 @@ fn undefined(
     unread: Vec<String>,
     figures: &Figures,
     issues: &mut Vec<Issue>,
-) -> Vec<Undefined> {
+) -> Vec<Domain> {
     let known: BTreeSet<&str> = defined.iter().map(|domain| domain.uuid.as_str()).collect();
-    let mut undefined: Vec<Undefined> = unread
+    let named = |uuid: String, name: String| Domain { uuid, name, ..Domain::default() };
+    let mut undefined: Vec<Domain> = unread
         .into_iter()
         .map(|file| {
             let stem = file.trim_end_matches(".xml").to_owned();
             let is_uuid = figures.domains.contains_key(&stem) && !known.contains(stem.as_str());
-            Undefined { uuid: if is_uuid { stem } else { String::new() }, name: file }
+            named(if is_uuid { stem } else { String::new() }, file)
         })
         .collect();
     let told: BTreeSet<String> = undefined.iter().map(|one| one.uuid.clone()).collect();
@@ -165,7 +172,7 @@ fn undefined(
         let path = format!("{DOMAIN_FILES}/{uuid}.xml");
         let detail = format!("{FIGURES_JSON} has a guest whose definition is not there");
         issues.push(Issue::new(DOMAINS, path, IssueKind::Missing, detail));
-        undefined.push(Undefined { uuid: uuid.clone(), name: uuid.clone() });
+        undefined.push(named(uuid.clone(), uuid.clone()));
     }
     undefined
 }

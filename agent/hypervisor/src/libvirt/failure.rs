@@ -36,11 +36,3 @@ pub(crate) fn issue(call: &str, error: &Error) -> Issue {
 pub(crate) fn denied(call: &str, error: &Error) -> Issue {
     Issue::new("", call, IssueKind::Denied, format!("{}; {CURE_DENIED}", error.message()))
 }
-
-/// Whether the connection is of no use any more.
-pub(crate) fn is_disconnect(error: &Error) -> bool {
-    matches!(
-        error.code().unwrap_or(ErrorNumber::InternalError),
-        ErrorNumber::SystemError | ErrorNumber::Rpc | ErrorNumber::NoConnect | ErrorNumber::InvalidConn
-    )
-}

@@ -5,7 +5,11 @@ pub(crate) mod failure;
 pub(crate) mod raw;
 pub(crate) mod stats;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use virt::{
     connect::Connect,
@@ -15,7 +19,7 @@ use vmuster_proto::model::Issue;
 
 use self::{
     events::{Changed, EventLoop},
-    failure::{is_disconnect, issue},
+    failure::issue,
     raw::Changes,
 };
 use crate::limits::{CALL_LIMIT, Limits};
@@ -33,13 +37,21 @@ pub(crate) struct Daemon {
     events: EventLoop,
     changed: Arc<Changed>,
     connection: Option<Connection>,
+    /// How many connections there were: what is known of changes ends with one.
+    opened: u64,
 }
 
 pub(crate) struct Connection {
     pub(crate) connect: Connect,
     /// Why it is read-only, if it is.
     pub(crate) refused: Option<Issue>,
+    callbacks: Vec<i32>,
+    opened_at: Instant,
 }
+
+/// A connection that may only read is tried anew after this long: the right may have been given, and at boot everything
+/// comes up at once.
+const READ_ONLY_MAX: Duration = Duration::from_secs(60);
 
 impl Daemon {
     /// `socket`: the daemon's; None: the first there is.
@@ -49,7 +61,7 @@ impl Daemon {
     pub(crate) fn new(socket: Option<String>, limits: Limits) -> Result<Self, Error> {
         clear_error_callback();
         let events = EventLoop::start()?;
-        Ok(Self { socket, limits, events, changed: Arc::default(), connection: None })
+        Ok(Self { socket, limits, events, changed: Arc::default(), connection: None, opened: 0 })
     }
 
     /// An open connection.
@@ -57,13 +69,18 @@ impl Daemon {
     /// # Errors
     /// The daemon refuses, or there is none.
     pub(crate) fn connection(&mut self) -> Result<&Connection, Issue> {
-        if self.connection.as_ref().is_some_and(|open| !open.connect.is_alive().unwrap_or(false)) {
+        let is_over = |open: &Connection| {
+            let is_old = open.refused.is_some() && open.opened_at.elapsed() > READ_ONLY_MAX;
+            is_old || !open.connect.is_alive().unwrap_or(false)
+        };
+        if self.connection.as_ref().is_some_and(is_over) {
             self.disconnect();
         }
         match self.connection {
             Some(ref open) => Ok(open),
             None => {
                 let open = self.open()?;
+                self.opened += 1;
                 Ok(self.connection.insert(open))
             }
         }
@@ -90,17 +107,21 @@ impl Daemon {
         };
         let changes: Arc<dyn Changes> = Arc::<Changed>::clone(&self.changed);
         let watch = || raw::watch_domains(&connect, &changes);
-        if let Err(error) = self.limits.call("virConnectDomainEventRegisterAny", CALL_LIMIT, watch) {
+        let (callbacks, watched) = self.limits.call("virConnectDomainEventRegisterAny", CALL_LIMIT, watch);
+        if let Err(error) = watched {
             tracing::warn!(%error, "libvirt does not tell of changes: they are seen by their age");
         }
         tracing::info!(socket, read_only = refused.is_some(), "connected");
-        Ok(Connection { connect, refused })
+        Ok(Connection { connect, refused, callbacks, opened_at: Instant::now() })
     }
 
     /// Closes the connection; the next question opens another.
     pub(crate) fn disconnect(&mut self) {
         if let Some(open) = self.connection.take() {
-            self.limits.call("virConnectClose", CALL_LIMIT, || drop(open));
+            self.limits.call("virConnectClose", CALL_LIMIT, || {
+                raw::unwatch_domains(&open.connect, &open.callbacks);
+                drop(open);
+            });
         }
     }
 
@@ -134,12 +155,19 @@ impl Daemon {
         for is_last in [false, true] {
             let limits = self.limits.clone();
             let open = self.connection().map_err(CallError::NotOpen)?;
-            match limits.call(name, limit, || call(&open.connect)) {
-                Err(error) if is_disconnect(&error) && !is_last => self.disconnect(),
-                result => return result.map_err(CallError::Refused),
+            let result = limits.call(name, limit, || call(&open.connect));
+            let broke = result.is_err() && !open.connect.is_alive().unwrap_or(false);
+            if !broke || is_last {
+                return result.map_err(CallError::Refused);
             }
+            self.disconnect();
         }
         Err(CallError::Refused(Error::last_error()))
+    }
+
+    /// How many connections there were; with another number, changes may have been missed.
+    pub(crate) fn opened(&self) -> u64 {
+        self.opened
     }
 
     /// Domains that libvirt said have changed.
@@ -171,6 +199,12 @@ impl CallError {
     /// Whether libvirt cannot do this at all here.
     pub(crate) fn is_unsupported(&self) -> bool {
         matches!(self, Self::Refused(error) if error.code().is(ErrorNumber::NoSupport))
+    }
+
+    /// Whether libvirt has no such kind of guest, or no such call.
+    pub(crate) fn is_not_offered(&self) -> bool {
+        let codes = [ErrorNumber::InvalidArg, ErrorNumber::ConfigUnsupported, ErrorNumber::NoSupport];
+        matches!(self, Self::Refused(error) if codes.into_iter().any(|code| error.code().is(code)))
     }
 
     /// As an issue without a section.

@@ -226,9 +226,13 @@ unsafe fn owned_text(text: *mut c_char) -> Option<String> {
     copy
 }
 
-/// Has `changes` told of each domain that is defined, started, stopped or given another device, until the connection is
-/// closed. Needs an event loop.
-pub(crate) fn watch_domains(connection: &Connect, changes: &Arc<dyn Changes>) -> Result<(), Error> {
+/// Has `changes` told of each domain that is defined, started, stopped or given another device. Needs an event loop. What
+/// comes back must go to [`unwatch_domains`] before the connection is closed: each callback keeps it open.
+pub(crate) fn watch_domains(
+    connection: &Connect,
+    changes: &Arc<dyn Changes>,
+) -> (Vec<c_int>, Result<(), Error>) {
+    let mut callbacks = Vec::new();
     for event in [
         sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE,
         sys::VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,
@@ -255,10 +259,22 @@ pub(crate) fn watch_domains(connection: &Connect, changes: &Arc<dyn Changes>) ->
             let error = Error::last_error();
             // SAFETY: libvirt has not taken it.
             unsafe { forget(opaque) };
-            return Err(error);
+            return (callbacks, Err(error));
         }
+        callbacks.push(registered);
     }
-    Ok(())
+    (callbacks, Ok(()))
+}
+
+/// Ends what [`watch_domains`] began.
+pub(crate) fn unwatch_domains(connection: &Connect, callbacks: &[c_int]) {
+    for callback in callbacks {
+        // SAFETY: the connection is open while it is borrowed.
+        let connection = unsafe { connection.as_ptr() };
+        // SAFETY: the number is one that libvirt gave; that it fails on a connection that broke does no harm, for the
+        // callback is forgotten on this side first.
+        unsafe { sys::virConnectDomainEventDeregisterAny(connection, *callback) };
+    }
 }
 
 /// What libvirt calls for an event; each sort has arguments of its own between the domain and `opaque`.

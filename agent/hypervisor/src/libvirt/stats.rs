@@ -1,6 +1,6 @@
 //! Values of virConnectGetAllDomainStats → figures. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use vmuster_agent::hypervisor::figures::{DiskFigures, DomainFigures};
 use vmuster_proto::model::Bytes;
@@ -43,6 +43,15 @@ pub(crate) fn figures(values: &[(String, Value)]) -> DomainFigures {
         memory_max_bytes: memory("balloon.maximum"),
         disks,
     }
+}
+
+/// Where each disk is: another place is another definition.
+pub(crate) fn places(values: &[(String, Value)]) -> BTreeSet<String> {
+    let texts = values.iter().filter_map(|(name, value)| match value {
+        Value::Text(text) if name.starts_with("block.") => Some(format!("{name}={text}")),
+        _ => None,
+    });
+    texts.collect()
 }
 
 /// A guest has at most some hundred.

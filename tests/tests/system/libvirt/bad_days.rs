@@ -196,13 +196,14 @@ async fn readers_end_when_nobody_asks() {
     println!("a question that starts a reader: {took:?}");
 }
 
-/// One call for all guests; one more for each definition, but only the first time.
+/// Three calls for all guests: what is known of all, disks of those that run, disks of the others. One more for each
+/// definition, but only the first time. `check` asks twice.
 fn asks_for_all_guests_at_once(host: &Host) {
     let mut command = Command::new(hypervisor_program());
     command.arg("--libvirt-socket").arg(host.libvirt.socket()).arg("check");
     let log = run(command.env("VMUSTER_LOG", "vmuster_hypervisor=debug")).stderr;
     let calls = |name: &str| log.matches(&format!("call=\"{name}\"")).count();
-    assert_eq!((calls("virConnectGetAllDomainStats"), calls("virDomainGetXMLDesc")), (2, GUESTS), "{log}");
+    assert_eq!((calls("virConnectGetAllDomainStats"), calls("virDomainGetXMLDesc")), (6, GUESTS), "{log}");
 }
 
 #[tokio::test]
@@ -240,5 +241,5 @@ async fn a_reader_stays_small_and_frees_what_it_takes() {
         ])
         .args(["--error-exitcode=99", &hypervisor_program(), "--libvirt-socket", &socket, "check"]));
     assert_eq!(checked.code, 0, "{}{}", checked.stdout, checked.stderr);
-    assert!(checked.stdout.contains("domains: 20, pools: 0"), "{}", checked.stdout);
+    assert!(checked.stdout.contains("domains: 20, disks of stopped ones: 0, pools: 0"), "{}", checked.stdout);
 }

@@ -4,6 +4,7 @@ mod bad_days;
 mod captures;
 mod cpus;
 mod guests;
+mod storage;
 
 use std::{fs, path::Path, process::Command, time::Duration};
 
@@ -71,6 +72,14 @@ impl Host {
         let channel = connect(&address, CONNECT_DEADLINE).await.expect("the agent listens");
         let agent = AgentServiceClient::new(channel).max_decoding_message_size(AGENT_REPLY_MAX_BYTES);
         Self { agent, daemon, supervisor, libvirt }
+    }
+
+    /// Questions go to another agent from now on.
+    async fn ask_another(&mut self, daemon: Daemon) {
+        let address = daemon.address.parse().expect("an address");
+        let channel = connect(&address, CONNECT_DEADLINE).await.expect("the agent listens");
+        self.agent = AgentServiceClient::new(channel).max_decoding_message_size(AGENT_REPLY_MAX_BYTES);
+        self.daemon = daemon;
     }
 
     async fn usage(&mut self) -> (Usage, Vec<Issue>) {
