@@ -24,7 +24,7 @@ const CAPTURED_AT: &str = "2026-11-22T20:00:00Z";
 
 /// As a live agent puts it together: figures summed up, disks found in their pools.
 fn live(domains: Vec<Domain>, pools: Vec<StoragePool>, images: Option<Vec<Image>>) -> Usage {
-    let assembled = domains::assemble(domains, vec![], "test");
+    let assembled = domains::assemble(domains, vec![], &pools, "test");
     let mut usage = Usage {
         filesystems: Some(filesystems()),
         domains: Some(assembled.domains),

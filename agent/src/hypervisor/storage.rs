@@ -88,6 +88,15 @@ pub fn below(path: &str, filesystem: &Filesystem) -> Option<String> {
     within(path, &filesystem.mount_point).map(str::to_owned)
 }
 
+/// The file that a pool's volume is, if the pool has a directory; None: not known, or no volume.
+#[must_use]
+pub fn volume_path(disk: &DomainDisk, pools: &[StoragePool]) -> Option<String> {
+    let (name, volume) = (disk.pool.as_ref()?, disk.volume.as_ref()?);
+    let pool = pools.iter().find(|pool| pool.name == *name)?;
+    let directory = pool.target_path.as_deref()?.trim_end_matches('/');
+    (!directory.is_empty()).then(|| format!("{directory}/{volume}"))
+}
+
 fn place_pool<'f>(pool: &mut StoragePool, find: &dyn Fn(&str) -> Option<Place<'f>>) {
     let Some(place) = pool_directory(pool).and_then(find) else { return };
     pool.mount_point = Some(place.filesystem.mount_point.clone());
