@@ -66,7 +66,9 @@ fn collect_error(error: CollectError) -> Status {
 
 fn cpu_error(error: &CpuError) -> Status {
     let (code, reason) = match error {
-        CpuError::Invalid { .. } | CpuError::Count(_) => (Code::InvalidArgument, "INVALID_CPU"),
+        CpuError::Invalid { .. } | CpuError::Count(_) | CpuError::Different(_) => {
+            (Code::InvalidArgument, "INVALID_CPU")
+        }
         CpuError::Refused(_) => (Code::FailedPrecondition, "CPU_REFUSED"),
         CpuError::Unavailable(_) => (Code::Unavailable, "HYPERVISOR_UNAVAILABLE"),
         CpuError::Busy => (Code::ResourceExhausted, "TOO_MANY_QUESTIONS"),
@@ -125,7 +127,7 @@ impl AgentService for AgentApi {
         require_role(&request, Role::Reader)?;
         let pb::AgentServiceComputeCpuBaselineRequest { cpu_xml, expand_features } = request.into_inner();
         let cpu_xml =
-            self.cpus.baseline(&cpu_xml, expand_features).await.map_err(|error| cpu_error(&error))?;
+            self.cpus.baseline(cpu_xml, expand_features).await.map_err(|error| cpu_error(&error))?;
         Ok(Response::new(pb::AgentServiceComputeCpuBaselineResponse { cpu_xml }))
     }
 
@@ -134,7 +136,7 @@ impl AgentService for AgentApi {
         request: Request<pb::CompareCpuRequest>,
     ) -> Result<Response<pb::CompareCpuResponse>, Status> {
         require_role(&request, Role::Reader)?;
-        let compared = self.cpus.compare(&request.get_ref().cpu_xml).await;
+        let compared = self.cpus.compare(request.into_inner().cpu_xml).await;
         let (comparison, detail) = compared.map_err(|error| cpu_error(&error))?;
         let comparison = pb::CpuComparison::from(comparison).into();
         Ok(Response::new(pb::CompareCpuResponse { comparison, detail }))

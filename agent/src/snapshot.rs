@@ -20,7 +20,7 @@ use crate::{
     },
     fingerprint::{ANNOUNCEMENT, CheapInputs, fingerprint, has_kvm},
     host_root::{HostRoot, KeptFiles},
-    hypervisor::{HouseRead, protocol::Guesthouse, storage},
+    hypervisor::{HouseRead, placement, protocol::Guesthouse},
     watch::{Step, Watch},
 };
 
@@ -307,8 +307,7 @@ impl Collector {
         let Guesthouse { domains, pools, images, promised, issues: _ } = house;
         (usage.domains, usage.pools, usage.images, usage.promised) = (domains, pools, images, promised);
         usage.hypervisor_collected_at = collected_at;
-        let filesystems = usage.filesystems.as_deref();
-        storage::place(usage.domains.as_mut(), usage.pools.as_mut(), filesystems);
+        placement::place(host.source.root(), host.source.origin(), sections.watch, usage);
         self.read_images(sections, usage);
         standing
     }

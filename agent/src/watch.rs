@@ -35,7 +35,7 @@ const STUCK_MOUNTS_MAX: usize = 12;
 pub enum Step {
     /// A section of inventory or usage.
     Section(&'static str),
-    /// The size of the file system at this mount point.
+    /// The size of the file system at this mount point, or which one this directory is on.
     Mount(String),
     /// The hypervisor's answer. Whoever asks for it waits no longer than it is allowed to.
     Hypervisor,

@@ -24,7 +24,7 @@ const CAPTURED_AT: &str = "2026-11-22T20:00:00Z";
 
 /// As a live agent puts it together: figures summed up, disks found in their pools.
 fn live(domains: Vec<Domain>, pools: Vec<StoragePool>, images: Option<Vec<Image>>) -> Usage {
-    let assembled = domains::assemble(domains, vec![], "test");
+    let assembled = domains::assemble(domains, vec![], &pools, "test");
     let mut usage = Usage {
         filesystems: Some(filesystems()),
         domains: Some(assembled.domains),
@@ -34,7 +34,9 @@ fn live(domains: Vec<Domain>, pools: Vec<StoragePool>, images: Option<Vec<Image>
         hypervisor_collected_at: CAPTURED_AT.parse().ok(),
         ..Usage::default()
     };
-    storage::place(usage.domains.as_mut(), usage.pools.as_mut(), usage.filesystems.as_deref());
+    let filesystems = filesystems();
+    let by_path = |directory: &str| storage::by_path(directory, &filesystems);
+    storage::place(usage.domains.as_mut(), usage.pools.as_mut(), &by_path);
     usage
 }
 
@@ -83,7 +85,9 @@ fn read_again(recording: &Recording) -> (Usage, Vec<vmuster_proto::model::Issue>
         hypervisor_collected_at: collected_at,
         ..Usage::default()
     };
-    storage::place(usage.domains.as_mut(), usage.pools.as_mut(), usage.filesystems.as_deref());
+    let filesystems = filesystems();
+    let by_path = |directory: &str| storage::by_path(directory, &filesystems);
+    storage::place(usage.domains.as_mut(), usage.pools.as_mut(), &by_path);
     (usage, house.issues)
 }
 
@@ -272,8 +276,10 @@ fn what_libvirt_did_not_say_is_not_known_afterwards_either() {
     };
     usage.domains.get_or_insert_default().push(undefined);
     let (again, issues) = read_again(&recorded(&usage, None));
-    let unknown = Promised { domain_count: 2, ..Promised::default() };
-    assert_eq!(again.promised, Some(unknown), "it counts, nobody knows how much");
+    let counted = again.promised.expect("promises");
+    let known = Promised { memory_bytes: None, disk_virtual_bytes: None, ..counted.clone() };
+    assert_eq!(counted, known, "it counts, nobody knows how much memory it has");
+    assert_eq!(counted.domain_count, 2);
     assert_eq!(issues[0].source, "libvirt/domains/00000000-0000-4000-8000-000000000001.xml");
 }
 

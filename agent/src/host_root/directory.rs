@@ -1,14 +1,18 @@
-//! Many files of one directory without walking its path for each: their content, or only their sizes.
+//! Directories: many files of one without walking its path for each, their content or only their sizes; and where it is.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use rustix::{
-    fs::{AtFlags, Dir, FileType, Mode, ResolveFlags, openat2, statat},
+    fs::{
+        AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, fstat, major, minor, openat2, readlinkat,
+        statat,
+    },
     io::Errno,
 };
 
 use super::{
-    Access, DIRECTORY_ENTRIES_MAX, DIRECTORY_FLAGS, FILE_FLAGS, HostRoot, ReadError, ReadFailure, is_absent,
+    Access, DIRECTORY_ENTRIES_MAX, DIRECTORY_FLAGS, FILE_FLAGS, HostRoot, LINK_BYTES_FIRST, Opening,
+    ReadError, ReadFailure, is_absent,
 };
 
 /// st_blocks counts in these, whatever the file system's blocks are (stat(2)).
@@ -19,6 +23,15 @@ const STAT_BLOCK_BYTES: u64 = 512;
 pub struct Directory {
     path: String,
     descriptor: OwnedFd,
+}
+
+/// Where a directory is, whatever links and binds lead there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// Major and minor number, as mounts are listed: "8:1".
+    pub device: String,
+    /// Its path without links; None: not known.
+    pub path: Option<String>,
 }
 
 /// A plain file in the directory itself.
@@ -92,5 +105,24 @@ impl HostRoot {
         }
         sizes.sort_unstable();
         Ok(sizes)
+    }
+
+    /// Where a directory is. Waits as long as its file system lets it: the caller has to guard it. Not noted: a capture
+    /// has no need of the directory.
+    ///
+    /// # Errors
+    /// It is missing, refused, or no directory.
+    pub fn location(&self, path: &str) -> Result<Location, ReadError> {
+        let failed = |errno| ReadError { path: path.to_owned(), source: ReadFailure::Os(errno) };
+        let directory = self.open(path, OFlags::PATH | DIRECTORY_FLAGS).map_err(failed)?;
+        let device = fstat(&directory).map_err(failed)?.st_dev;
+        // A recorded root's own path is none of the host's.
+        let is_live = self.opening == Opening::Plain;
+        let link = format!("/proc/self/fd/{}", directory.as_raw_fd());
+        let path = is_live.then(|| readlinkat(CWD, link, Vec::with_capacity(LINK_BYTES_FIRST)));
+        Ok(Location {
+            device: format!("{}:{}", major(device), minor(device)),
+            path: path.and_then(Result::ok).and_then(|path| path.into_string().ok()),
+        })
     }
 }

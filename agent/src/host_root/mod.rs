@@ -23,7 +23,7 @@ use vmuster_proto::model::{Issue, IssueKind};
 
 pub use self::{
     access::{Access, AccessLog},
-    directory::Directory,
+    directory::{Directory, Location},
     kept::KeptFiles,
 };
 

@@ -120,3 +120,23 @@ fn the_running_kernels_files_and_links_are_read_alike() {
         Err(IssueKind::Denied)
     );
 }
+
+#[test]
+fn links_are_followed_to_another_file_system() {
+    let tree = RecordedTree::new().file("/file", "");
+    let link = tree.path().join("link");
+    symlink("/proc/self/", &link).expect("a link");
+    let root = HostRoot::live().expect("a root");
+    let location = |path: &Path| root.location(path.to_str().expect("UTF-8"));
+    let by_link = location(&link).expect("a directory");
+    assert_eq!(by_link.device, root.location("/proc").expect("a directory").device);
+    assert_eq!(by_link.path, Some(format!("/proc/{}", std::process::id())));
+    let own = location(tree.path()).expect("a directory");
+    assert_ne!(own.device, by_link.device);
+    let refused = |path: &str| location(&tree.path().join(path)).map_err(|error| error.kind());
+    assert_eq!(refused("file"), Err(IssueKind::Missing), "it is no directory");
+    assert_eq!(refused("nothing"), Err(IssueKind::Missing));
+    let recorded = tree.root().location("/").expect("a directory");
+    assert_eq!(recorded, Location { path: None, ..own });
+    assert!(tree.root().denying(&["/srv"]).location("/srv").is_err_and(|e| e.kind() == IssueKind::Denied));
+}

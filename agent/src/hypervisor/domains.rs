@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use vmuster_proto::model::{Bytes, Domain, DomainDisk, Issue, IssueKind, Promised};
+use vmuster_proto::model::{Bytes, Domain, DomainDisk, Issue, IssueKind, Promised, StoragePool};
 
-use super::figures::DomainFigures;
+use super::{figures::DomainFigures, storage};
 
 /// Section of the domains.
 pub const DOMAINS: &str = "usage.domains";
@@ -44,9 +44,15 @@ pub struct Assembled {
 }
 
 /// Sorts measured domains, adds up, and tells what is not known. `undefined`: those whose definition could not be read;
-/// they were promised something all the same. One of them without a UUID is counted and not listed.
+/// they were promised something all the same. One of them without a UUID is counted and not listed. `pools`: as many as
+/// are known; they tell which disks are the same.
 #[must_use]
-pub fn assemble(mut domains: Vec<Domain>, undefined: Vec<Domain>, source: &str) -> Assembled {
+pub fn assemble(
+    mut domains: Vec<Domain>,
+    undefined: Vec<Domain>,
+    pools: &[StoragePool],
+    source: &str,
+) -> Assembled {
     domains.sort_unstable_by(|a, b| (&a.uuid, &a.name).cmp(&(&b.uuid, &b.name)));
     let mut issues = Vec::new();
     if let Some(twice) = domains.windows(2).find(|pair| pair[0].uuid == pair[1].uuid) {
@@ -60,7 +66,7 @@ pub fn assemble(mut domains: Vec<Domain>, undefined: Vec<Domain>, source: &str) 
         domain.disk_virtual_bytes = sum;
     }
     issues.extend(unknown_sizes(&domains, source));
-    let mut promised = promised(&domains);
+    let mut promised = promised(&domains, &|disk| storage::volume_path(disk, pools));
     for domain in undefined {
         promised.domain_count = promised.domain_count.saturating_add(1);
         promised.vcpus = promised.vcpus.zip(domain.vcpus_max).map(|(sum, vcpus)| sum + u64::from(vcpus));
@@ -98,13 +104,19 @@ fn add(sum: Bytes, bytes: Option<Bytes>) -> Option<Bytes> {
     Some(Bytes(sum.0.checked_add(bytes?.0)?))
 }
 
-/// What all together may use: every domain in whatever state, at its most; a disk that several share once.
+/// What all together may use: every domain in whatever state, at its most; a disk that several share once, whether they
+/// name it as a file or as a pool's volume. `path_of`: of a volume, if it is known.
 #[must_use]
-pub fn promised(domains: &[Domain]) -> Promised {
+pub fn promised(domains: &[Domain], path_of: &dyn Fn(&DomainDisk) -> Option<String>) -> Promised {
     let mut seen = BTreeSet::new();
     let mut is_first = |disk: &&DomainDisk| {
-        let is_shared = disk.shareable == Some(true) && disk.source.is_some();
-        !is_shared || seen.insert((disk.pool.clone(), disk.source.clone()))
+        if disk.shareable != Some(true) || disk.source.is_none() {
+            return true;
+        }
+        seen.insert(match path_of(disk) {
+            Some(path) => (None, Some(path)),
+            None => (disk.pool.clone(), disk.source.clone()),
+        })
     };
     let mut disk_virtual_bytes = Some(Bytes(0));
     for disk in domains.iter().flat_map(counted) {
@@ -159,12 +171,14 @@ mod tests {
             memory_bytes: Some(Bytes(2 << 30)),
             disk_virtual_bytes: Some(Bytes(15)),
         };
+        let promised = |domains: &[Domain]| promised(domains, &|_| None);
         assert_eq!(promised(&[shut_off, running]), sum);
         assert_eq!(promised(&[]).disk_virtual_bytes, Some(Bytes(0)));
     }
 
     #[test]
     fn what_is_not_known_makes_no_sum() {
+        let promised = |domains: &[Domain]| promised(domains, &|_| None);
         let unknown = domain("a", vec![disk("vda", "disk", None)]);
         assert_eq!(promised(&[unknown, domain("b", vec![])]).disk_virtual_bytes, None);
         let unknown = Domain { memory_max_bytes: None, ..domain("a", vec![]) };
@@ -175,6 +189,7 @@ mod tests {
 
     #[test]
     fn a_disk_of_several_guests_counts_once() {
+        let promised = |domains: &[Domain]| promised(domains, &|_| None);
         let shared = DomainDisk { shareable: Some(true), ..disk("vdb", "disk", Some(7)) };
         let both = [domain("a", vec![shared.clone()]), domain("b", vec![shared])];
         assert_eq!(promised(&both).disk_virtual_bytes, Some(Bytes(7)));
@@ -183,6 +198,39 @@ mod tests {
             domain("b", vec![disk("vda", "disk", Some(7))]),
         ];
         assert_eq!(promised(&own).disk_virtual_bytes, Some(Bytes(14)), "not shared, whatever the path says");
+    }
+
+    #[test]
+    fn a_file_and_a_volume_may_be_one_disk() {
+        let shared = |pool: Option<&str>, source: &str| DomainDisk {
+            shareable: Some(true),
+            pool: pool.map(str::to_owned),
+            volume: pool.map(|_| source.to_owned()),
+            source: Some(source.to_owned()),
+            ..disk("vdb", "disk", Some(7))
+        };
+        let pool = |name: &str, path: Option<&str>| StoragePool {
+            name: name.to_owned(),
+            target_path: path.map(str::to_owned),
+            ..StoragePool::default()
+        };
+        let pools = [pool("images", Some("/img/")), pool("others", Some("/other")), pool("rbd", None)];
+        let defined = || {
+            vec![
+                domain("a", vec![shared(None, "/img/x")]),
+                domain("b", vec![shared(Some("images"), "x")]),
+                domain("c", vec![shared(Some("others"), "x")]),
+                domain("d", vec![shared(Some("rbd"), "x")]),
+                domain("e", vec![shared(Some("rbd"), "x")]),
+                domain("f", vec![shared(None, "x")]),
+            ]
+        };
+        let sum = |pools: &[StoragePool]| {
+            let assembled = assemble(defined(), vec![], pools, "call");
+            assembled.promised.disk_virtual_bytes
+        };
+        assert_eq!(sum(&pools), Some(Bytes(4 * 7)), "/img/x, /other/x, rbd's x, and the last guest's");
+        assert_eq!(sum(&[]), Some(Bytes(5 * 7)), "nobody knows where volumes are");
     }
 
     #[test]
@@ -196,7 +244,8 @@ mod tests {
         };
         let mut measured = domain("a", vec![disk("vda", "disk", None)]);
         measure(&mut measured, &figures);
-        let Assembled { domains, issues, .. } = assemble(vec![domain("b", vec![]), measured], vec![], "call");
+        let Assembled { domains, issues, .. } =
+            assemble(vec![domain("b", vec![]), measured], vec![], &[], "call");
         assert_eq!((domains[0].state.as_deref(), domains[0].vcpus_max), (Some("paused"), Some(8)));
         assert_eq!(
             domains[0].memory_max_bytes,
@@ -222,7 +271,7 @@ mod tests {
             measure(&mut domain, figures);
             vec![domain]
         };
-        let assembled = assemble(vec![domain("a", vec![])], undefined("b", &figures), "call");
+        let assembled = assemble(vec![domain("a", vec![])], undefined("b", &figures), &[], "call");
         let counted = Promised {
             domain_count: 2,
             vcpus: Some(6),
@@ -232,7 +281,7 @@ mod tests {
         assert_eq!((assembled.promised, assembled.domains.len()), (counted, 2));
         assert_eq!(assembled.domains[1].disk_virtual_bytes, None);
         let unknown = undefined("", &DomainFigures::default());
-        let assembled = assemble(vec![domain("a", vec![])], unknown, "libvirt/domains");
+        let assembled = assemble(vec![domain("a", vec![])], unknown, &[], "libvirt/domains");
         assert_eq!((assembled.promised.domain_count, assembled.promised.memory_bytes), (2, None));
         assert_eq!(assembled.domains.len(), 1, "it has no UUID to go by");
     }
@@ -241,7 +290,7 @@ mod tests {
     fn unknown_sizes_and_twins_are_told_once() {
         let unknown = || vec![disk("vda", "disk", None), disk("vdb", "disk", None)];
         let defined = vec![domain("a", unknown()), domain("a", vec![]), domain("b", unknown())];
-        let Assembled { domains, issues, .. } = assemble(defined, vec![], "libvirt/domains");
+        let Assembled { domains, issues, .. } = assemble(defined, vec![], &[], "libvirt/domains");
         assert_eq!(domains.len(), 2);
         let details: Vec<&str> = issues.iter().map(|issue| issue.detail.as_str()).collect();
         assert_eq!(

@@ -130,13 +130,14 @@ impl Kept {
             let told = hung.told("disks of guests that do not run are not looked at", None);
             issues.push(Issue::new(DOMAINS, STATS, hung.why.kind, told));
         }
-        let Assembled { domains, promised, issues: doubts } = assemble(domains, undefined, STATS);
-        issues.extend(doubts);
         if let Some(storage) = later.storage {
             self.storage = Some((storage, now));
         }
         let known = self.storage.as_ref().map(|(storage, _)| storage.clone()).unwrap_or_default();
         let StorageRead { pools, images, issues: of_storage } = known;
+        let Assembled { domains, promised, issues: doubts } =
+            assemble(domains, undefined, pools.as_deref().unwrap_or_default(), STATS);
+        issues.extend(doubts);
         if let Some(hung) = &self.hung_storage {
             let told = hung.told("pools are not looked at", self.storage.as_ref().map(|(_, since)| *since));
             issues.push(Issue::new(POOLS, "virConnectListAllStoragePools", hung.why.kind, told));

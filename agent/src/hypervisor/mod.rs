@@ -6,6 +6,7 @@ pub mod domains;
 pub mod figures;
 pub mod guest;
 mod house;
+pub(crate) mod placement;
 pub mod protocol;
 pub mod reader;
 mod recorded;

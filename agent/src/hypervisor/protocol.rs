@@ -19,7 +19,7 @@ pub const LENGTH_BYTES: usize = 4;
 /// The largest question: a baseline of 256 CPUs with 500 features each has 2 MB.
 pub const QUESTION_MAX_BYTES: usize = 2 << 20;
 
-/// CPUs in one question; a fleet has some ten different ones.
+/// CPUs in one question: libvirt's protocol takes no more (REMOTE_CPU_BASELINE_MAX).
 pub const QUESTION_CPUS_MAX: usize = 256;
 
 /// Features of all CPUs, or pools, in one question: what fits into it if each has its least real size. Fifty bytes each in

@@ -120,24 +120,6 @@ pub(super) fn house(root: &HostRoot) -> HouseRead {
         return HouseRead { house: Guesthouse { issues, ..Guesthouse::default() }, ..HouseRead::default() };
     }
     let figures = figures(root, &mut issues);
-    let defined = definitions(root, DOMAIN_FILES, DOMAINS, domain::parse, &mut issues);
-    let assembled = defined.map(|(defined, unread)| {
-        let mut defined = defined;
-        let mut undefined = undefined(&defined, unread, &figures, &mut issues);
-        for domain in defined.iter_mut().chain(&mut undefined) {
-            if let Some(figures) = figures.domains.get(&domain.uuid) {
-                domains::measure(domain, figures);
-            }
-        }
-        domains::assemble(defined, undefined, DOMAIN_FILES)
-    });
-    let (domains, promised) = match assembled {
-        Some(Assembled { domains, promised, issues: doubts }) => {
-            issues.extend(doubts);
-            (Some(domains), Some(promised))
-        }
-        None => (None, None),
-    };
     let pools = definitions(root, POOL_FILES, POOLS, pool::parse, &mut issues);
     let pools = pools.map(|(mut pools, _)| {
         for pool in &mut pools {
@@ -148,6 +130,24 @@ pub(super) fn house(root: &HostRoot) -> HouseRead {
         pools.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         pools
     });
+    let defined = definitions(root, DOMAIN_FILES, DOMAINS, domain::parse, &mut issues);
+    let assembled = defined.map(|(defined, unread)| {
+        let mut defined = defined;
+        let mut undefined = undefined(&defined, unread, &figures, &mut issues);
+        for domain in defined.iter_mut().chain(&mut undefined) {
+            if let Some(figures) = figures.domains.get(&domain.uuid) {
+                domains::measure(domain, figures);
+            }
+        }
+        domains::assemble(defined, undefined, pools.as_deref().unwrap_or_default(), DOMAIN_FILES)
+    });
+    let (domains, promised) = match assembled {
+        Some(Assembled { domains, promised, issues: doubts }) => {
+            issues.extend(doubts);
+            (Some(domains), Some(promised))
+        }
+        None => (None, None),
+    };
     let house = Guesthouse { domains, pools, images: figures.images, promised, issues };
     HouseRead { house, collected_at: figures.collected_at, standing: None }
 }

@@ -102,8 +102,10 @@ fn numa(root: Node<'_, '_>) -> Result<Option<DomainNuma>, XmlError> {
     }
     cells.sort_by_key(|cell| cell.id);
     for node in tuning.into_iter().flat_map(|tuning| children(tuning, "memnode")) {
-        let id: Option<u32> = number(node, "cellid");
-        let Some(cell) = cells.iter_mut().find(|cell| Some(cell.id) == id) else { continue };
+        let Some(id) = number(node, "cellid") else { continue };
+        // The first of those that have it.
+        let at = cells.partition_point(|cell: &GuestCell| cell.id < id);
+        let Some(cell) = cells.get_mut(at).filter(|cell| cell.id == id) else { continue };
         cell.mode = attribute(node, "mode");
         cell.host_nodes = set(node, "nodeset")?;
     }

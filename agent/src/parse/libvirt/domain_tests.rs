@@ -106,3 +106,24 @@ fn a_capture_says_the_same() {
     let domain = parse(WHOLE).expect("a domain");
     assert_eq!(parse(&super::super::render::domain(&domain)), Ok(domain));
 }
+
+/// A definition that takes long holds up all others.
+#[test]
+fn nodes_find_their_cells_at_once() {
+    const CELLS: u32 = 15_000;
+    let cells: String = (0..CELLS).map(|id| format!("<cell id='{id}'/>")).collect();
+    let shortest = |cell: u32| {
+        let nodes = format!("<memnode cellid='{cell}'/>").repeat(15_000);
+        let definition = format!(
+            "<domain><uuid>u</uuid><name>n</name><numatune>{nodes}</numatune><cpu><numa>{cells}</numa></cpu></domain>"
+        );
+        let once = || {
+            let begin = std::time::Instant::now();
+            assert_eq!(parse(&definition).expect("a guest").numa.expect("nodes").cells.len(), 15_000);
+            begin.elapsed()
+        };
+        (0..3).map(|_| once()).min().expect("a time")
+    };
+    let (first, last) = (shortest(0), shortest(CELLS - 1));
+    assert!(last < first * 3, "the last cell takes {last:?}, the first {first:?}");
+}

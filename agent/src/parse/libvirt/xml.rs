@@ -13,6 +13,13 @@ pub const DEFINITION_MAX_BYTES: usize = 1 << 20;
 /// A node takes some 60 bytes of memory; the answers above have under 40,000.
 const NODES_MAX: u32 = 100_000;
 
+/// Of one tag: each is compared with all others. libvirt's own have some ten.
+const ATTRIBUTES_MAX: usize = 64;
+
+/// Declarations of namespaces in a document: those within each other cost the third power of their number. Guests' own
+/// have one for each program that keeps its notes in them.
+const NAMESPACES_MAX: usize = 256;
+
 /// Text that is not the XML it should be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum XmlError {
@@ -61,6 +68,7 @@ pub fn document<'a>(text: &'a str, root: &'static str, max_bytes: usize) -> Resu
     if text.len() > max_bytes {
         return Err(XmlError::TooLarge { bytes: text.len(), limit: max_bytes });
     }
+    bounded_tags(text)?;
     let options = ParsingOptions { allow_dtd: false, nodes_limit: NODES_MAX, ..ParsingOptions::default() };
     let document = Document::parse_with_options(text, options)
         .map_err(|error| XmlError::Malformed(error.to_string()))?;
@@ -70,6 +78,43 @@ pub fn document<'a>(text: &'a str, root: &'static str, max_bytes: usize) -> Resu
     } else {
         Err(XmlError::WrongRoot { expected: root, found: found.chars().take(64).collect() })
     }
+}
+
+/// Refuses what would take long to parse; in time that grows with the text only. What is no XML, the parser tells.
+fn bounded_tags(text: &str) -> Result<(), XmlError> {
+    let too_many = |what: &str, limit: usize| {
+        Err(XmlError::Malformed(format!(
+            "it has more than {limit} {what}; leave out what libvirt did not write"
+        )))
+    };
+    let mut namespaces = 0;
+    // No tag has a "<" in it, not even in quotes, so each begins anew whatever was before it.
+    for run in text.as_bytes().split(|byte| *byte == b'<').skip(1) {
+        // A comment, CDATA or instruction: tags that seem to be in it are looked at like any other.
+        if run.starts_with(b"!") || run.starts_with(b"?") {
+            continue;
+        }
+        let mut attributes = 0;
+        let mut quote = None;
+        for (at, byte) in run.iter().enumerate() {
+            match (quote, *byte) {
+                (None, b'>') => break,
+                (None, mark @ (b'"' | b'\'')) => {
+                    quote = Some(mark);
+                    attributes += 1;
+                }
+                (None, b'x') if run.get(at..).is_some_and(|rest| rest.starts_with(b"xmlns")) => {
+                    namespaces += 1;
+                }
+                (Some(mark), byte) if byte == mark => quote = None,
+                _ => {}
+            }
+        }
+        if attributes > ATTRIBUTES_MAX {
+            return too_many("attributes in one tag", ATTRIBUTES_MAX);
+        }
+    }
+    if namespaces > NAMESPACES_MAX { too_many("declarations of namespaces", NAMESPACES_MAX) } else { Ok(()) }
 }
 
 /// The first child element of this name.
@@ -185,6 +230,38 @@ mod tests {
         assert_eq!(read(&deep), Ok(()));
         let broad = format!("<a>{}</a>", "<b/>".repeat(100_001));
         assert!(read(&broad).expect_err("refused").to_string().contains("nodes limit"), "{:?}", read(&broad));
+    }
+
+    #[test]
+    fn what_would_take_long_to_parse_is_refused_before() {
+        let read = |text: &str| document(text, "a", ANSWER_MAX_BYTES).map(|_| ());
+        let tag = |count: usize| -> String { (0..count).map(|at| format!(" b{at}='>&quot;'")).collect() };
+        assert_eq!(read(&format!("<a{}><b{}/></a>", tag(64), tag(64))), Ok(()));
+        let refusal = "it is not XML that libvirt writes: it has more than 64 attributes in one tag; leave out what \
+             libvirt did not write";
+        for hidden in
+            ["", "<!-- ' -->", "<!-- < -->", "<![CDATA[<a b=\"]]>", "<?p '<x?>", "text with \" and '"]
+        {
+            let text = format!("<a>{hidden}<b{}/></a>", tag(65));
+            assert_eq!(read(&text).map_err(|error| error.to_string()), Err(refusal.to_owned()), "{hidden}");
+        }
+        assert_eq!(read(&format!("<a>{}<![CDATA[{}]]></a>", "'b' ".repeat(100), "'b' ".repeat(100))), Ok(()));
+        // Unending, each in its own way.
+        for text in ["<", "<a b='", "<a b=\"'>", "<!", "<![CDATA[", "<?", "<a xmlns", "é<é é='é"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn namespaces_within_each_other_have_an_end() {
+        let nested = |depth: usize| {
+            let open: String = (0..depth).map(|at| format!("<a xmlns:n{at}='u'>")).collect();
+            open + &"</a>".repeat(depth)
+        };
+        let read = |text: &str| document(text, "a", ANSWER_MAX_BYTES).map(|_| ());
+        assert_eq!(read(&nested(256)), Ok(()));
+        let refused = read(&nested(257)).expect_err("refused").to_string();
+        assert!(refused.contains("it has more than 256 declarations of namespaces"), "{refused}");
     }
 
     #[test]
