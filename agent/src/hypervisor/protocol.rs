@@ -288,7 +288,7 @@ fn domains_to_pb(read: &DomainsRead) -> pb::ReaderDomains {
     pb::ReaderDomains {
         domains: Some(pb::Domains { domains: domains.iter().map(Into::into).collect() }),
         undefined: undefined.collect(),
-        age_milliseconds: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+        age_milliseconds: Some(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
         issues: convert::issues_to_pb(issues),
     }
 }
@@ -300,7 +300,7 @@ fn domains_from_pb(answer: pb::ReaderDomains) -> Result<DomainsRead, ProtocolErr
     Ok(DomainsRead {
         domains: domains.collect::<Result<_, _>>()?,
         undefined: undefined.collect::<Result<_, _>>()?,
-        age: Duration::from_millis(age_milliseconds),
+        age: Duration::from_millis(age_milliseconds.unwrap_or(0)),
         issues: convert::issues(issues)?,
     })
 }
