@@ -136,26 +136,28 @@ fn directory(path: &str) -> Option<&str> {
     is_local.then_some(if trimmed.is_empty() { "/" } else { trimmed })
 }
 
-/// The pool whose directory a file is in, or whose name in its storage a network disk has.
+/// The only pool whose directory a file is in, or whose name in its storage a network disk has. Two clusters may have
+/// pools of one name, and which is the disk's its name does not tell.
 fn pool_of<'a>(source: &str, kind: Option<&str>, pools: &'a [StoragePool]) -> Option<&'a StoragePool> {
     if kind == Some("network") {
         let (protocol, name) = source.split_once(':')?;
         let (within, _) = name.rsplit_once('/')?;
-        let end = format!("/{within}");
-        let is_of_protocol = |identity: &String| identity.starts_with(&format!("{protocol}://"));
-        let mut alike = pools.iter().filter(|pool| {
-            pool.identity
-                .as_ref()
-                .is_some_and(|identity| is_of_protocol(identity) && identity.ends_with(&end))
+        let (begin, end) = (format!("{protocol}://"), format!("/{within}"));
+        return only(pools, |pool| {
+            let identity = pool.identity.as_deref().unwrap_or_default();
+            identity.starts_with(&begin) && identity.ends_with(&end)
         });
-        // Two clusters may have pools of one name, and which is the disk's its name does not tell.
-        return alike.next().filter(|_| alike.next().is_none());
     }
     let (directory, _) = source.rsplit_once('/')?;
-    pools.iter().find(|pool| {
+    only(pools, |pool| {
         let target = pool.target_path.as_deref().map(|path| path.trim_end_matches('/'));
         target.is_some_and(|target| !target.is_empty() && target == directory)
     })
+}
+
+fn only(pools: &[StoragePool], is_it: impl Fn(&StoragePool) -> bool) -> Option<&StoragePool> {
+    let mut alike = pools.iter().filter(|pool| is_it(pool));
+    alike.next().filter(|_| alike.next().is_none())
 }
 
 /// The rest of `path` below `directory`.

@@ -222,5 +222,10 @@ mod tests {
         assert!(
             problem(&format!("<cpu>{}</cpu>", " ".repeat(CALLER_CPU_MAX_BYTES))).contains("are not read")
         );
+        let many: String = (0..65).map(|at| format!(" a{at}=''")).collect();
+        for within in ["<topology{}/>", "<numa><cell{}/></numa>"] {
+            let text = format!("<cpu>{}</cpu>", within.replace("{}", &many));
+            assert!(problem(&text).contains("more than 64 attributes"), "also in what is left out");
+        }
     }
 }
