@@ -80,7 +80,7 @@ impl CpuQuestions {
         Self { socket, turns: Arc::new(Semaphore::new(AT_ONCE_MAX)) }
     }
 
-    /// A CPU that all of these can run and that migrates, as a libvirt <cpu> element.
+    /// A CPU that all of these can run and that migrates, as a libvirt `<cpu>` element.
     ///
     /// # Errors
     /// See [`CpuError`].

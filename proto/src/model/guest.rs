@@ -55,7 +55,7 @@ pub struct GuestCpuModel {
     pub blockers: Option<FeatureSet>,
 }
 
-/// A guest's CPU as libvirt's <cpu> element defines it.
+/// A guest's CPU as libvirt's `<cpu>` element defines it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]

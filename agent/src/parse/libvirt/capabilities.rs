@@ -1,4 +1,4 @@
-//! <capabilities>: what a host can run. Only of the host's own architecture: emulated others move nowhere fast.
+//! `<capabilities>`: what a host can run. Only of the host's own architecture: emulated others move nowhere fast.
 
 use std::collections::{BTreeMap, BTreeSet};
 

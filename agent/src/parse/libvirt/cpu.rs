@@ -1,4 +1,4 @@
-//! <cpu> elements: tolerantly, as libvirt writes them, and strictly, as callers send them.
+//! `<cpu>` elements: tolerantly, as libvirt writes them, and strictly, as callers send them.
 
 use std::collections::BTreeSet;
 
@@ -27,7 +27,7 @@ const ADDRESS_MODES: [&str; 2] = ["passthrough", "emulate"];
 const BESIDE_THE_POINT: [&str; 8] =
     ["topology", "cache", "numa", "microcode", "signature", "counter", "pages", "power_management"];
 
-/// A <cpu> or host-model element as libvirt writes it; what it may add in future is passed over.
+/// A `<cpu>` or host-model element as libvirt writes it; what it may add in future is passed over.
 #[must_use]
 pub fn definition(node: Node<'_, '_>) -> CpuDefinition {
     let model = child(node, "model");
@@ -54,7 +54,7 @@ pub fn definition(node: Node<'_, '_>) -> CpuDefinition {
     }
 }
 
-/// An answer of libvirt's that is one <cpu>.
+/// An answer of libvirt's that is one `<cpu>`.
 ///
 /// # Errors
 /// It is not.
@@ -62,7 +62,7 @@ pub fn answer(text: &str) -> Result<CpuDefinition, XmlError> {
     Ok(definition(document(text, "cpu", super::xml::ANSWER_MAX_BYTES)?.root_element()))
 }
 
-/// A caller's <cpu>: only known elements, attributes and values, sane names.
+/// A caller's `<cpu>`: only known elements, attributes and values, sane names.
 ///
 /// # Errors
 /// What is wrong with it.

@@ -1,4 +1,4 @@
-//! <domain>: what one guest was promised, and where its memory, CPUs and disks are.
+//! `<domain>`: what one guest was promised, and where its memory, CPUs and disks are.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! <domainCapabilities>: what guests of one architecture, machine type and kind can have.
+//! `<domainCapabilities>`: what guests of one architecture, machine type and kind can have.
 
 use roxmltree::Node;
 use vmuster_proto::model::{CpuDefinition, FeatureSet, GuestCpuModel};

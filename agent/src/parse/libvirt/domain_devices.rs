@@ -1,4 +1,4 @@
-//! <devices> of a guest: disks and the host's own PCI functions.
+//! `<devices>` of a guest: disks and the host's own PCI functions.
 
 use roxmltree::Node;
 use vmuster_proto::model::DomainDisk;

@@ -1,4 +1,4 @@
-//! <pool>: one storage pool, and by what other hosts know it.
+//! `<pool>`: one storage pool, and by what other hosts know it.
 
 use roxmltree::Node;
 use vmuster_proto::model::StoragePool;

@@ -65,7 +65,7 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-/// A <cpu> element, on one line.
+/// A `<cpu>` element, on one line.
 #[must_use]
 pub fn cpu(definition: &CpuDefinition) -> String {
     let mut out = Writer::default();
@@ -120,7 +120,7 @@ fn write_cpu(out: &mut Writer, definition: &CpuDefinition, numa: Option<&DomainN
     out.close("cpu");
 }
 
-/// A <domain> that says what was read of one, and nothing else.
+/// A `<domain>` that says what was read of one, and nothing else.
 #[must_use]
 pub fn domain(domain: &Domain) -> String {
     let mut out = Writer::default();
@@ -245,7 +245,7 @@ fn write_host_device(out: &mut Writer, address: &str) {
     out.close("hostdev");
 }
 
-/// A <pool> that says what was read of one; `identity` and `state` have places of their own in a capture.
+/// A `<pool>` that says what was read of one; `identity` and `state` have places of their own in a capture.
 #[must_use]
 pub fn pool(pool: &StoragePool) -> String {
     let mut out = Writer::default();
