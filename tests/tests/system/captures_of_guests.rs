@@ -58,6 +58,19 @@ fn contents(directory: &Path) -> Vec<String> {
         .collect()
 }
 
+/// Without where on this machine things are: of these guests and pools there is nothing here to look at.
+fn unplaced(mut said: Value) -> Value {
+    for pool in said["pools"].as_array_mut().expect("pools") {
+        pool.as_object_mut().expect("a pool").remove("mount_point");
+    }
+    for domain in said["domains"].as_array_mut().expect("domains") {
+        for disk in domain["disks"].as_array_mut().into_iter().flatten() {
+            disk.as_object_mut().expect("a disk").remove("shared_storage");
+        }
+    }
+    said
+}
+
 #[test]
 fn guests_are_the_same_again_or_tell_nothing_of_their_owner() {
     let directory = tempdir().expect("a directory");
@@ -78,7 +91,7 @@ fn guests_are_the_same_again_or_tell_nothing_of_their_owner() {
         (&json!(2), &json!("Skylake-Server"))
     );
     let again = collected(&config, &["--recorded", text(&plain)]);
-    assert_eq!(of_libvirt(&again), said);
+    assert_eq!(unplaced(of_libvirt(&again)), unplaced(said.clone()));
     let asked_at = |snapshot: &Snapshot| snapshot.usage.clone().expect("usage").hypervisor_collected_at;
     assert!(asked_at(&again) >= asked_at(&live) && asked_at(&live).is_some());
     let plainly = contents(&plain.join("libvirt"));

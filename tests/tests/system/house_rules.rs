@@ -83,6 +83,7 @@ fn generated_types_stay_at_the_edges() {
                 "agent/src/service.rs",
                 // Questions to the reader process and its answers: a conversion.
                 "agent/src/hypervisor/protocol.rs",
+                "agent/src/hypervisor/protocol_tests.rs",
                 "coordinator/cli/src/client.rs",
             ]
             .iter()
