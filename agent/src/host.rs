@@ -101,7 +101,7 @@ impl Host {
         let mounts = MountProbe::default();
         let hypervisor = match &source {
             HostSource::Live(_) => Link::live(ReaderSettings::default()),
-            HostSource::Recorded(_) => Link::Recorded,
+            HostSource::Recorded(_) => Link::recorded(),
         };
         Self { source, configured_name: name, clock, mounts, hypervisor, last: Mutex::new(None) }
     }
@@ -111,7 +111,7 @@ impl Host {
     pub fn reading_by(self, settings: ReaderSettings) -> Self {
         let hypervisor = match &self.source {
             HostSource::Live(_) => Link::live(settings),
-            HostSource::Recorded(_) => Link::Recorded,
+            HostSource::Recorded(_) => Link::recorded(),
         };
         Self { hypervisor, ..self }
     }

@@ -135,7 +135,9 @@ fn check(socket: Option<String>) -> anyhow::Result<ExitCode> {
     };
     writeln!(out, "{standing}")?;
     let mut issues = Vec::new();
-    if let Answer::Guest(guests) = questions.answer(&Question::Guest { dependencies: String::new() }) {
+    if let Answer::Guest(guests) =
+        questions.answer(&Question::Guest { dependencies: String::new() }, &standing)
+    {
         issues.extend(guests.issues);
         let guest = guests.guest.unwrap_or_default();
         let features = guest.features.map_or_else(|| "unknown".to_owned(), |set| set.len().to_string());
@@ -147,8 +149,11 @@ fn check(socket: Option<String>) -> anyhow::Result<ExitCode> {
         )?;
         if let Some(host_model) = guest.host_model {
             let (comparison, baseline) = (
-                questions.answer(&Question::Comparison(Box::new(host_model.clone()))),
-                questions.answer(&Question::Baseline { cpus: vec![host_model], expand_features: false }),
+                questions.answer(&Question::Comparison(Box::new(host_model.clone())), &standing),
+                questions.answer(
+                    &Question::Baseline { cpus: vec![host_model], expand_features: false },
+                    &standing,
+                ),
             );
             for answer in [comparison, baseline] {
                 match answer {
@@ -168,7 +173,7 @@ fn check(socket: Option<String>) -> anyhow::Result<ExitCode> {
             leave_out_stopped_disks: false,
             leave_out_storage: false,
         };
-        match questions.answer(&question) {
+        match questions.answer(&question, &standing) {
             Answer::Domains(read) => {
                 let stopped = questions.stopped_disks();
                 let storage = questions.storage(&[]);

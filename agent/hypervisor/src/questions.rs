@@ -92,12 +92,12 @@ impl Questions {
         Ok(key)
     }
 
-    /// The answer, or why there is none.
-    pub(crate) fn answer(&mut self, question: &Question) -> Answer {
+    /// The answer, or why there is none. `standing`: as it was just now.
+    pub(crate) fn answer(&mut self, question: &Question, standing: &str) -> Answer {
         let answer = match question {
-            Question::Standing => self.standing().map(Answer::Standing),
+            Question::Standing => Ok(Answer::Standing(standing.to_owned())),
             Question::Guest { dependencies } => {
-                self.guest_layer(dependencies).map(|guests| Answer::Guest(Box::new(guests)))
+                Ok(Answer::Guest(Box::new(self.guest_layer(standing, dependencies))))
             }
             Question::Domains { .. } => self.domains().map(|read| Answer::Domains(Box::new(read))),
             Question::Baseline { cpus, expand_features } => self.baseline(cpus, *expand_features),
@@ -116,23 +116,21 @@ impl Questions {
         Text { source: name.to_owned(), content }
     }
 
-    /// # Errors
-    /// libvirt says nothing at all.
-    fn guest_layer(&mut self, dependencies: &str) -> Result<Guests, Issue> {
-        let key = format!("{}\n{dependencies}", self.standing()?);
+    fn guest_layer(&mut self, standing: &str, dependencies: &str) -> Guests {
+        let key = format!("{standing}\n{dependencies}");
         let holds = |(kept, guests, since): &&(String, Guests, Instant)| {
             let is_emulated =
                 guests.guest.as_ref().is_some_and(|guest| guest.virt_type.as_deref() == Some(EMULATED));
             *kept == key && (!is_emulated || since.elapsed() < EMULATED_MAX)
         };
         if let Some((_, guests, _)) = self.guests.as_ref().filter(holds) {
-            return Ok(guests.clone());
+            return guests.clone();
         }
         let guests = guest::assemble(&self.guest_texts());
         // What is missing now may be there at the next question.
         let is_whole = guests.issues.iter().all(|issue| issue.kind == IssueKind::Unsupported);
         self.guests = is_whole.then(|| (key, guests.clone(), Instant::now()));
-        Ok(guests)
+        guests
     }
 
     fn guest_texts(&mut self) -> GuestTexts {

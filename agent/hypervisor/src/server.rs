@@ -120,9 +120,9 @@ impl Server {
             Ok(standing) => standing,
             Err(issue) => return peer.answer(&Answer::Failure(issue)),
         };
-        peer.answer(&Answer::Standing(standing))?;
+        peer.answer(&Answer::Standing(standing.clone()))?;
         if question != Question::Standing {
-            let answer = questions.answer(&question);
+            let answer = questions.answer(&question, &standing);
             peer.answer(&answer)?;
             if let (Question::Domains { .. }, Answer::Domains(_)) = (&question, &answer) {
                 later_stages(&mut peer, questions, &question)?;

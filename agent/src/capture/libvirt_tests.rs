@@ -75,7 +75,7 @@ fn written(recording: &Recording) -> RecordedTree {
 fn read_again(recording: &Recording) -> (Usage, Vec<vmuster_proto::model::Issue>) {
     let tree = written(recording);
     let now = CAPTURED_AT.parse().expect("a time");
-    let HouseRead { house, collected_at, .. } = Link::Recorded.house(&tree.root(), now, false);
+    let HouseRead { house, collected_at, .. } = Link::recorded().house(&tree.root(), now, false);
     let mut usage = Usage {
         filesystems: Some(filesystems()),
         domains: house.domains,

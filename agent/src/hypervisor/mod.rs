@@ -83,7 +83,7 @@ pub(crate) enum Link {
     /// This machine's, by its reader.
     Live(Box<(ReaderSettings, Mutex<Memory>)>),
     /// A recorded host's files.
-    Recorded,
+    Recorded(Mutex<recorded::Definitions>),
 }
 
 /// What was answered last.
@@ -98,6 +98,10 @@ pub(crate) struct Memory {
 }
 
 impl Link {
+    pub(crate) fn recorded() -> Self {
+        Self::Recorded(Mutex::default())
+    }
+
     pub(crate) fn live(settings: ReaderSettings) -> Self {
         Self::Live(Box::new((settings, Mutex::default())))
     }
@@ -106,14 +110,14 @@ impl Link {
     pub(crate) fn settings(&self) -> Option<&ReaderSettings> {
         match self {
             Self::Live(live) => Some(&live.0),
-            Self::Recorded => None,
+            Self::Recorded(_) => None,
         }
     }
 
     /// What guests can be given. `dependencies`: what that depends on beside libvirt and QEMU.
     pub(crate) fn guests(&self, root: &HostRoot, dependencies: &str, now: Timestamp) -> GuestsRead {
         match self {
-            Self::Recorded => GuestsRead { guests: recorded::guests(root), standing: None },
+            Self::Recorded(_) => GuestsRead { guests: recorded::guests(root), standing: None },
             Self::Live(live) => live_guests(&live.0, &live.1, dependencies, now),
         }
     }
@@ -122,14 +126,14 @@ impl Link {
     /// and answer nobody any more.
     pub(crate) fn house(&self, root: &HostRoot, now: Timestamp, mounts_hang: bool) -> HouseRead {
         match self {
-            Self::Recorded => recorded::house(root),
+            Self::Recorded(kept) => recorded::house(root, &mut locked(kept)),
             Self::Live(live) => house::read(&live.0, &live.1, now, mounts_hang),
         }
     }
 }
 
 /// A panic of a reader ends the process, so a poisoned lock is seen by nobody.
-fn locked(memory: &Mutex<Memory>) -> MutexGuard<'_, Memory> {
+fn locked<T>(memory: &Mutex<T>) -> MutexGuard<'_, T> {
     memory.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

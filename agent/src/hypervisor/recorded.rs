@@ -1,6 +1,12 @@
 //! A recorded host's libvirt answers: DIR/libvirt.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{BuildHasher, RandomState},
+    num::NonZero,
+    panic::resume_unwind,
+    thread,
+};
 
 use serde::Deserialize;
 use vmuster_proto::model::{Domain, Issue, IssueKind};
@@ -26,6 +32,12 @@ const EXPANDED: &str = "libvirt/host-model-expanded.xml";
 const VERSION: &str = "libvirt/version.json";
 const DOMAIN_FILES: &str = "libvirt/domains";
 const POOL_FILES: &str = "libvirt/pools";
+
+/// Definitions that are worth another thread: fewer are parsed in a millisecond or two.
+const DEFINITIONS_PER_THREAD: usize = 128;
+
+/// Threads for definitions; parsing gains little from more.
+const DEFINITION_THREADS_MAX: usize = 4;
 
 /// Section of the pools.
 const POOLS: &str = "usage.pools";
@@ -113,14 +125,22 @@ fn versions(root: &HostRoot) -> (Versions, Option<Issue>) {
     }
 }
 
-pub(super) fn house(root: &HostRoot) -> HouseRead {
+/// Definitions as they were parsed last, by file, each with a digest of its text: most of a question's time goes into
+/// parsing what did not change.
+#[derive(Debug, Default)]
+pub(crate) struct Definitions {
+    digests: RandomState,
+    domains: BTreeMap<String, (u64, Domain)>,
+}
+
+pub(super) fn house(root: &HostRoot, kept: &mut Definitions) -> HouseRead {
     let mut issues = Vec::new();
     if !root.exists(DIRECTORY) {
         issues.push(unrecorded(DOMAINS));
         return HouseRead { house: Guesthouse { issues, ..Guesthouse::default() }, ..HouseRead::default() };
     }
     let figures = figures(root, &mut issues);
-    let pools = definitions(root, POOL_FILES, POOLS, pool::parse, &mut issues);
+    let pools = definitions(root, POOL_FILES, POOLS, |_, text| pool::parse(text), &mut issues);
     let pools = pools.map(|(mut pools, _)| {
         for pool in &mut pools {
             let Some(known) = figures.pools.get(&pool.name) else { continue };
@@ -130,7 +150,7 @@ pub(super) fn house(root: &HostRoot) -> HouseRead {
         pools.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         pools
     });
-    let defined = definitions(root, DOMAIN_FILES, DOMAINS, domain::parse, &mut issues);
+    let defined = kept.domains(root, &mut issues);
     let assembled = defined.map(|(defined, unread)| {
         let mut defined = defined;
         let mut undefined = undefined(&defined, unread, &figures, &mut issues);
@@ -150,6 +170,21 @@ pub(super) fn house(root: &HostRoot) -> HouseRead {
     };
     let house = Guesthouse { domains, pools, images: figures.images, promised, issues };
     HouseRead { house, collected_at: figures.collected_at, standing: None }
+}
+
+impl Definitions {
+    fn domains(&mut self, root: &HostRoot, issues: &mut Vec<Issue>) -> Option<(Vec<Domain>, Vec<String>)> {
+        let parse = |name: &str, text: &str| {
+            let digest = self.digests.hash_one(text);
+            let known = self.domains.get(name).filter(|(known, _)| *known == digest);
+            let domain = known.map_or_else(|| domain::parse(text), |(_, domain)| Ok(domain.clone()))?;
+            Ok((name.to_owned(), (digest, domain)))
+        };
+        let (read, unread) = definitions(root, DOMAIN_FILES, DOMAINS, parse, issues)?;
+        let domains = read.iter().map(|(_, (_, domain))| domain.clone()).collect();
+        self.domains = read.into_iter().collect();
+        Some((domains, unread))
+    }
 }
 
 /// Guests that are known by their figures or by a file's name only.
@@ -196,38 +231,95 @@ fn figures(root: &HostRoot, issues: &mut Vec<Issue>) -> Figures {
     })
 }
 
-/// Every XML file of a directory, and the names of those that make no sense, each with an issue.
-fn definitions<T>(
+/// Every XML file of a directory, and the names of those that make no sense, each with an issue. In parallel where there
+/// are many: a thousand guests' definitions are 6 MB of XML.
+fn definitions<T: Send>(
     root: &HostRoot,
     directory: &str,
     section: &str,
-    parse: fn(&str) -> Result<T, XmlError>,
+    parse: impl Fn(&str, &str) -> Result<T, XmlError> + Sync,
     issues: &mut Vec<Issue>,
 ) -> Option<(Vec<T>, Vec<String>)> {
     let mut names = root.read_dir(directory).map_err(|error| issues.push(error.issue(section))).ok()?;
     names.retain(|name| name.ends_with(".xml"));
     names.sort_unstable();
-    let mut found = Vec::with_capacity(names.len());
-    let mut unread = Vec::new();
     let inside = root.directory(directory);
-    for name in names {
+    let read = |name: &String| -> Result<T, Issue> {
         let path = format!("{directory}/{name}");
         let bytes = match &inside {
-            Ok(inside) => root.read_in(inside, &name, &path),
+            Ok(inside) => root.read_in(inside, name, &path),
             Err(_) => root.read(&path),
         };
-        let parsed = bytes.map_err(|error| error.issue(section)).and_then(|bytes| {
-            let malformed = |detail: String| Issue::new(section, path.as_str(), IssueKind::Malformed, detail);
-            let text = std::str::from_utf8(&bytes).map_err(|_| malformed("it is not UTF-8".to_owned()))?;
-            parse(text).map_err(|error| malformed(error.to_string()))
-        });
+        let bytes = bytes.map_err(|error| error.issue(section))?;
+        let malformed = |detail: String| Issue::new(section, path.as_str(), IssueKind::Malformed, detail);
+        let text = std::str::from_utf8(&bytes).map_err(|_| malformed("it is not UTF-8".to_owned()))?;
+        parse(name, text).map_err(|error| malformed(error.to_string()))
+    };
+    let mut found = Vec::with_capacity(names.len());
+    let mut unread = Vec::new();
+    for (name, parsed) in names.iter().zip(in_parallel(&names, read)) {
         match parsed {
             Ok(one) => found.push(one),
             Err(issue) => {
                 issues.push(issue);
-                unread.push(name);
+                unread.push(name.clone());
             }
         }
     }
     Some((found, unread))
+}
+
+/// `of` of each, in order.
+fn in_parallel<I: Sync, O: Send>(items: &[I], of: impl Fn(&I) -> O + Sync) -> Vec<O> {
+    let cpus = thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = cpus.min(DEFINITION_THREADS_MAX).min(items.len() / DEFINITIONS_PER_THREAD).max(1);
+    let (first, others) = items.split_at(items.len().div_ceil(threads));
+    let each = |chunk: &[I]| chunk.iter().map(&of).collect::<Vec<O>>();
+    thread::scope(|scope| {
+        let started: Vec<_> =
+            others.chunks(first.len().max(1)).map(|chunk| scope.spawn(move || each(chunk))).collect();
+        let mut all = each(first);
+        for thread in started {
+            all.extend(thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        all
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::RecordedTree;
+
+    fn definition(number: usize, vcpus: u32) -> String {
+        let uuid = format!("6f1d2c3b-0000-4000-8000-{number:012}");
+        format!("<domain><name>g{number}</name><uuid>{uuid}</uuid><vcpu>{vcpus}</vcpu></domain>")
+    }
+
+    #[test]
+    fn what_is_kept_never_shows() {
+        let file = |number: usize| format!("{DOMAIN_FILES}/{number:04}.xml");
+        // Enough for several threads.
+        let guests = 3 * DEFINITIONS_PER_THREAD + 1;
+        let mut tree = RecordedTree::new();
+        for number in 0..guests {
+            tree = tree.file(&file(number), &definition(number, 2));
+        }
+        let mut kept = Definitions::default();
+        let mut counted = |tree: &RecordedTree| {
+            let again = house(&tree.root(), &mut kept).house;
+            assert_eq!(again, house(&tree.root(), &mut Definitions::default()).house);
+            let promised = again.promised.expect("a sum");
+            (promised.domain_count as usize, promised.vcpus)
+        };
+        assert_eq!(counted(&tree), (guests, Some(2 * guests as u64)));
+        // As long as before, then no definition, another guest's, and gone.
+        tree = tree.file(&file(7), &definition(7, 9));
+        assert_eq!(counted(&tree), (guests, Some(2 * guests as u64 + 7)));
+        tree = tree.file(&file(300), "<domain>").file(&file(301), &definition(guests, 1));
+        assert_eq!(counted(&tree), (guests, None));
+        tree = tree.file(&file(300), &definition(300, 2));
+        std::fs::remove_file(tree.path().join(file(7))).expect("it is there");
+        assert_eq!(counted(&tree), (guests - 1, Some(2 * guests as u64 - 3)));
+    }
 }

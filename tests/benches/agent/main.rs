@@ -168,13 +168,20 @@ fn synthetic(verdicts: &mut Verdicts, shape: &Shape, limits: bool) {
 fn guests(verdicts: &mut Verdicts) {
     let directory = tempdir().expect("a directory");
     synthetic_guests::write(directory.path(), GUESTS);
-    let mut collector = Collector::new(host(source(Some(directory.path()))));
-    let usage = collector.collect_usage(&Unwatched).usage;
-    assert_eq!(usage.promised.map(|promised| promised.domain_count), u32::try_from(GUESTS).ok());
-    let times: Vec<_> = (0..ROUNDS_LARGE).map(|_| timed(|| collector.collect_usage(&Unwatched))).collect();
-    let took = median(&times);
-    let what = format!("usage with {GUESTS} recorded domains");
-    verdicts.row(&what, &format!("{took:>9.1?}"), took <= GUESTS_MAX, &format!("≤ {GUESTS_MAX:?}"));
+    let (mut first, mut again) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS_LARGE {
+        let mut collector = Collector::new(host(source(Some(directory.path()))));
+        first.push(timed(|| {
+            let usage = collector.collect_usage(&Unwatched).usage;
+            assert_eq!(usage.promised.map(|promised| promised.domain_count), u32::try_from(GUESTS).ok());
+        }));
+        again.push(timed(|| collector.collect_usage(&Unwatched)));
+    }
+    let mut row = |what: &str, took: Duration| {
+        verdicts.row(what, &format!("{took:>9.1?}"), took <= GUESTS_MAX, &format!("≤ {GUESTS_MAX:?}"));
+    };
+    row(&format!("usage with {GUESTS} recorded domains"), median(&first));
+    row("  again by the same agent", median(&again));
 }
 
 fn main() {
