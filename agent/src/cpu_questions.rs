@@ -6,14 +6,12 @@
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
+use vmuster_proto::libvirt::{XmlError, cpu, render};
 use vmuster_proto::model::{CpuComparison, CpuDefinition, IssueKind};
 
-use crate::{
-    hypervisor::{
-        protocol::{Answer, QUESTION_CPUS_MAX, Question},
-        reader::{ReaderError, Waits, ask},
-    },
-    parse::libvirt::{XmlError, cpu, render},
+use crate::hypervisor::{
+    protocol::{Answer, QUESTION_CPUS_MAX, Question},
+    reader::{ReaderError, Waits, ask},
 };
 
 /// Definitions in one request: of as many hosts or guests as a fleet has.

@@ -8,10 +8,13 @@ use std::{
 
 use vmuster_agent::hypervisor::protocol::{Answer, Question};
 use vmuster_agent::parse::{
-    cpuid_dump, cpuinfo, distance, libvirt, libvirt_arch, loadavg, meminfo, mountinfo, os_release, pci_ids,
-    pci_path, pressure, statvfs_json, sysinfo, uevent,
+    cpuid_dump, cpuinfo, distance, libvirt_arch, loadavg, meminfo, mountinfo, os_release, pci_ids, pci_path,
+    pressure, statvfs_json, sysinfo, uevent,
 };
-use vmuster_proto::model::{CpuSet, Snapshot};
+use vmuster_proto::{
+    libvirt,
+    model::{CpuSet, Snapshot},
+};
 
 /// Mutations of small inputs are tried faster, and the repository stays small.
 const SEED_BYTES_MAX: usize = 4096;

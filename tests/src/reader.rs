@@ -9,18 +9,16 @@ use std::{
     thread,
 };
 
-use vmuster_agent::{
-    hypervisor::{
-        domains,
-        figures::Figures,
-        guest::{self, GuestTexts, Text, Versions},
-        protocol::{
-            Answer, DiskSizes, DomainsRead, LENGTH_BYTES, QUESTION_MAX_BYTES, Question, StorageRead,
-            announced,
-        },
+use vmuster_agent::hypervisor::{
+    domains,
+    figures::Figures,
+    guest::{self, GuestTexts, Text, Versions},
+    protocol::{
+        Answer, DiskSizes, DomainsRead, LENGTH_BYTES, QUESTION_MAX_BYTES, Question, StorageRead, announced,
     },
-    parse::libvirt::{domain, pool},
 };
+
+use vmuster_proto::libvirt::{domain, pool};
 
 use crate::libvirt_files::libvirt_files;
 

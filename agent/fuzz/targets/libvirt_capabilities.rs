@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vmuster_agent::parse::libvirt::capabilities::parse;
+use vmuster_proto::libvirt::capabilities::parse;
 
 fuzz_target!(|text: &str| {
     let Ok(read) = parse(text) else { return };

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vmuster_agent::parse::libvirt::{cpu, render};
+use vmuster_proto::libvirt::{cpu, render};
 
 fuzz_target!(|text: &str| {
     if let Ok(definition) = cpu::answer(text) {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vmuster_agent::parse::libvirt::{domain::parse, render};
+use vmuster_proto::libvirt::{domain::parse, render};
 
 fuzz_target!(|text: &str| {
     let Ok(domain) = parse(text) else { return };

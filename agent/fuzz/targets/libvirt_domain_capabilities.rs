@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vmuster_agent::parse::libvirt::domain_capabilities::parse;
+use vmuster_proto::libvirt::domain_capabilities::parse;
 
 fuzz_target!(|text: &str| {
     let Ok(read) = parse(text) else { return };

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vmuster_agent::parse::libvirt::{pool::parse, render};
+use vmuster_proto::libvirt::{pool::parse, render};
 use vmuster_proto::model::StoragePool;
 
 fuzz_target!(|text: &str| {

@@ -6,14 +6,12 @@ use std::{
 };
 
 use virt::sys;
-use vmuster_agent::{
-    hypervisor::{
-        domains::{DOMAINS, measure},
-        figures::DomainFigures,
-        protocol::DomainsRead,
-    },
-    parse::libvirt::domain,
+use vmuster_agent::hypervisor::{
+    domains::{DOMAINS, measure},
+    figures::DomainFigures,
+    protocol::DomainsRead,
 };
+use vmuster_proto::libvirt::domain;
 use vmuster_proto::model::{Domain, Issue, IssueKind};
 
 use crate::{

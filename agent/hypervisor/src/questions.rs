@@ -7,13 +7,11 @@ use std::{
 };
 
 use virt::{connect::Connect, sys};
-use vmuster_agent::{
-    hypervisor::{
-        guest::{self, Failure, GuestTexts, Guests, Text, Versions},
-        protocol::{Answer, Question},
-    },
-    parse::libvirt::{cpu, domain_capabilities, render},
+use vmuster_agent::hypervisor::{
+    guest::{self, Failure, GuestTexts, Guests, Text, Versions},
+    protocol::{Answer, Question},
 };
+use vmuster_proto::libvirt::{cpu, domain_capabilities, render};
 use vmuster_proto::model::{CpuComparison, CpuDefinition, Issue, IssueKind};
 
 use crate::{

@@ -6,14 +6,12 @@ use std::{
 };
 
 use virt::{connect::Connect, storage_pool::StoragePool as VirtPool, sys};
-use vmuster_agent::{
-    hypervisor::{
-        domains::counted,
-        figures::DiskFigures,
-        protocol::{DiskSizes, StorageRead},
-    },
-    parse::libvirt::pool,
+use vmuster_agent::hypervisor::{
+    domains::counted,
+    figures::DiskFigures,
+    protocol::{DiskSizes, StorageRead},
 };
+use vmuster_proto::libvirt::pool;
 use vmuster_proto::model::{Bytes, DomainDisk, Image, Issue, IssueKind, StoragePool};
 
 use crate::{

@@ -5,17 +5,15 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use vmuster_proto::libvirt::render;
 use vmuster_proto::model::{Domain, DomainDisk, Snapshot, StoragePool, Usage};
 
 use super::{Redactor, disguise::Disguise};
-use crate::{
-    hypervisor::{
-        ReaderSettings,
-        figures::{DiskFigures, DomainFigures, FIGURES_JSON, Figures, PoolFigures},
-        protocol::{Answer, Question},
-        reader::{ReaderError, Waits, ask},
-    },
-    parse::libvirt::render,
+use crate::hypervisor::{
+    ReaderSettings,
+    figures::{DiskFigures, DomainFigures, FIGURES_JSON, Figures, PoolFigures},
+    protocol::{Answer, Question},
+    reader::{ReaderError, Waits, ask},
 };
 
 /// Somebody waits for a capture and nothing else: a daemon that has just been started may take its time.

@@ -7,7 +7,7 @@ use vmuster_proto::{
     model::{CpuDefinition, FeatureSet, GuestCpu, Hypervisor, Issue, IssueKind},
 };
 
-use crate::parse::libvirt::{
+use vmuster_proto::libvirt::{
     XmlError,
     capabilities::{self, Capabilities},
     cpu,

@@ -9,6 +9,7 @@ use std::{
 };
 
 use serde::Deserialize;
+use vmuster_proto::libvirt::{XmlError, domain, pool};
 use vmuster_proto::model::{Domain, Issue, IssueKind};
 
 use super::{
@@ -18,10 +19,7 @@ use super::{
     guest::{self, Failure, GUEST, GuestTexts, Guests, HYPERVISOR, Text, Versions, dotted_version},
     protocol::Guesthouse,
 };
-use crate::{
-    host_root::HostRoot,
-    parse::libvirt::{XmlError, domain, pool},
-};
+use crate::host_root::HostRoot;
 
 /// Everything of libvirt's.
 pub(super) const DIRECTORY: &str = "libvirt";
@@ -81,7 +79,7 @@ pub(super) fn guests(root: &HostRoot) -> Guests {
     // arm64, say, has nothing to expand; domain capabilities then say why there are no features.
     let domain_capabilities = text(root, DOMAIN_CAPABILITIES);
     let has_host_model = domain_capabilities.content.as_ref().is_ok_and(|text| {
-        crate::parse::libvirt::domain_capabilities::parse(text)
+        vmuster_proto::libvirt::domain_capabilities::parse(text)
             .is_ok_and(|capabilities| capabilities.host_model.is_none())
     });
     let is_absent = expanded.content.as_ref().is_err_and(|failure| failure.kind == IssueKind::Missing);

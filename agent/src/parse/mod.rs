@@ -6,7 +6,6 @@ pub mod cpuid_dump;
 pub mod cpuinfo;
 mod cpuinfo_identity;
 pub mod distance;
-pub mod libvirt;
 pub mod libvirt_arch;
 pub mod loadavg;
 pub mod meminfo;

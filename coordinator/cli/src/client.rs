@@ -131,6 +131,8 @@ impl Client {
             include_hosts: true,
             include_absent: question.absent,
             known_generation: String::new(),
+            without: Vec::new(),
+            suggest_parts_max: 0,
         });
         let mut rpc = self.rpc.clone();
         let reply = self.bounded(rpc.compute_common_cpu_flags(request)).await?;

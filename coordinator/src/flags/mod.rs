@@ -76,6 +76,7 @@ fn group(arch: &str, hosts: &[&HostFeatures<'_>], detail: Detail) -> FlagsGroup 
             .and_then(|widths| widths.into_iter().min()),
         classes: if detail.absent { classes.iter().map(Class::to_model).collect() } else { Vec::new() },
         absent: if detail.absent { absent } else { Vec::new() },
+        ..FlagsGroup::default()
     }
 }
 

@@ -1,8 +1,13 @@
 //! Answers about common CPU flags.
 
+use std::collections::BTreeSet;
+
 use super::{DecodeError, feature_set, list, optional_text, owned_names, text};
 use crate::{
-    model::{AbsentFeature, FlagsAnswer, FlagsGroup, HostClass, HostStanding, Layer, MissingHost},
+    model::{
+        AbsentFeature, Division, DivisionPart, FlagsAnswer, FlagsGroup, HostClass, HostStanding, Layer,
+        MissingHost, UnknownFact, WhatIf,
+    },
     pb,
 };
 
@@ -79,6 +84,13 @@ impl From<&FlagsGroup> for pb::CommonCpuFlags {
             physical_address_bits,
             classes,
             absent,
+            psabi_level,
+            machine_types,
+            usable_models,
+            unknown,
+            what_if,
+            suggestions,
+            suggestions_refused,
         } = group;
         Self {
             arch: arch.clone(),
@@ -106,6 +118,13 @@ impl From<&FlagsGroup> for pb::CommonCpuFlags {
                     lacking_classes: absent.lacking_classes.clone(),
                 })
                 .collect(),
+            psabi_level: *psabi_level,
+            machine_types: name_list_to_pb(machine_types.as_ref()),
+            usable_models: name_list_to_pb(usable_models.as_ref()),
+            unknown: unknown.iter().map(Into::into).collect(),
+            what_if: what_if.as_ref().map(Into::into),
+            suggestions: suggestions.iter().map(Into::into).collect(),
+            suggestions_refused: suggestions_refused.clone().unwrap_or_default(),
         }
     }
 }
@@ -142,6 +161,104 @@ impl TryFrom<pb::CommonCpuFlags> for FlagsGroup {
             physical_address_bits: group.physical_address_bits,
             classes,
             absent,
+            psabi_level: group.psabi_level,
+            machine_types: name_list("machine_types", group.machine_types)?,
+            usable_models: name_list("usable_models", group.usable_models)?,
+            unknown: list("unknown", group.unknown, UnknownFact::try_from)?,
+            what_if: group.what_if.map(WhatIf::try_from).transpose()?,
+            suggestions: list("suggestions", group.suggestions, Division::try_from)?,
+            suggestions_refused: Some(text("suggestions_refused", group.suggestions_refused)?)
+                .filter(|why| !why.is_empty()),
         })
+    }
+}
+
+/// Names, sorted; None: not known.
+pub(super) fn name_list_to_pb(names: Option<&BTreeSet<String>>) -> Option<pb::FeatureNames> {
+    names.map(|names| pb::FeatureNames { names: names.iter().cloned().collect() })
+}
+
+pub(super) fn name_list(
+    field: &str,
+    names: Option<pb::FeatureNames>,
+) -> Result<Option<BTreeSet<String>>, DecodeError> {
+    let decode = |names: pb::FeatureNames| list(field, names.names, |name| text("names", name));
+    Ok(names.map(decode).transpose()?.map(|names| names.into_iter().collect()))
+}
+
+impl From<&UnknownFact> for pb::UnknownFact {
+    fn from(unknown: &UnknownFact) -> Self {
+        let UnknownFact { fact, hosts, host_count } = unknown;
+        Self { fact: fact.clone(), hosts: hosts.clone(), host_count: *host_count }
+    }
+}
+
+impl TryFrom<pb::UnknownFact> for UnknownFact {
+    type Error = DecodeError;
+
+    fn try_from(unknown: pb::UnknownFact) -> Result<Self, DecodeError> {
+        Ok(Self {
+            fact: text("fact", unknown.fact)?,
+            hosts: list("hosts", unknown.hosts, |name| text("hosts", name))?,
+            host_count: unknown.host_count,
+        })
+    }
+}
+
+impl From<&WhatIf> for pb::WhatIf {
+    fn from(what_if: &WhatIf) -> Self {
+        let WhatIf { without, host_count, gained, psabi_level, physical_address_bits } = what_if;
+        Self {
+            without: without.clone(),
+            host_count: *host_count,
+            gained: owned_names(gained),
+            psabi_level: *psabi_level,
+            physical_address_bits: *physical_address_bits,
+        }
+    }
+}
+
+impl TryFrom<pb::WhatIf> for WhatIf {
+    type Error = DecodeError;
+
+    fn try_from(what_if: pb::WhatIf) -> Result<Self, DecodeError> {
+        Ok(Self {
+            without: list("without", what_if.without, |name| text("without", name))?,
+            host_count: what_if.host_count,
+            gained: feature_set("gained", &what_if.gained)?,
+            psabi_level: what_if.psabi_level,
+            physical_address_bits: what_if.physical_address_bits,
+        })
+    }
+}
+
+impl From<&Division> for pb::Division {
+    fn from(division: &Division) -> Self {
+        let part = |part: &DivisionPart| {
+            let DivisionPart { hosts, feature_count, gained, psabi_level } = part;
+            pb::DivisionPart {
+                hosts: hosts.clone(),
+                feature_count: *feature_count,
+                gained: owned_names(gained),
+                psabi_level: *psabi_level,
+            }
+        };
+        Self { parts: division.parts.iter().map(part).collect() }
+    }
+}
+
+impl TryFrom<pb::Division> for Division {
+    type Error = DecodeError;
+
+    fn try_from(division: pb::Division) -> Result<Self, DecodeError> {
+        let part = |part: pb::DivisionPart| {
+            Ok(DivisionPart {
+                hosts: list("hosts", part.hosts, |name| text("hosts", name))?,
+                feature_count: part.feature_count,
+                gained: feature_set("gained", &part.gained)?,
+                psabi_level: part.psabi_level,
+            })
+        };
+        Ok(Self { parts: list("parts", division.parts, part)? })
     }
 }

@@ -12,6 +12,7 @@ mod inventory;
 mod issue;
 mod standing;
 mod usage;
+mod verdict;
 
 pub use answer::{flags_answer_to_pb, layer};
 pub use guest::cpu_comparison;

@@ -45,7 +45,7 @@ pub struct FlagsAnswer {
 }
 
 /// What hosts of one sort share; fields as in CommonCpuFlags.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "documented in cluster_service.proto")]
 pub struct FlagsGroup {
     pub arch: String,
@@ -63,6 +63,60 @@ pub struct FlagsGroup {
     pub classes: Vec<HostClass>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub absent: Vec<AbsentFeature>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub psabi_level: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine_types: Option<BTreeSet<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usable_models: Option<BTreeSet<String>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<UnknownFact>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub what_if: Option<WhatIf>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suggestions: Vec<Division>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suggestions_refused: Option<String>,
+}
+
+/// A fact of a group that hosts do not report; fields as in cluster_service.proto.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "documented in cluster_service.proto")]
+pub struct UnknownFact {
+    pub fact: String,
+    pub hosts: Vec<String>,
+    pub host_count: u32,
+}
+
+/// A group without some of its hosts; fields as in cluster_service.proto.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "documented in cluster_service.proto")]
+pub struct WhatIf {
+    pub without: Vec<String>,
+    pub host_count: u32,
+    pub gained: FeatureSet,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub psabi_level: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub physical_address_bits: Option<u32>,
+}
+
+/// A group divided, largest part first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Division {
+    /// At least two.
+    pub parts: Vec<DivisionPart>,
+}
+
+/// Hosts that would better be a group of their own; fields as in cluster_service.proto.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "documented in cluster_service.proto")]
+pub struct DivisionPart {
+    pub hosts: Vec<String>,
+    pub feature_count: u32,
+    pub gained: FeatureSet,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub psabi_level: Option<u32>,
 }
 
 /// Hosts with equal features.

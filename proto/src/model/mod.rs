@@ -23,7 +23,10 @@ mod units;
 mod usage;
 mod verdict;
 
-pub use answer::{AbsentFeature, FLAGS_SCHEMA, FlagsAnswer, FlagsGroup, HostClass, Layer};
+pub use answer::{
+    AbsentFeature, Division, DivisionPart, FLAGS_SCHEMA, FlagsAnswer, FlagsGroup, HostClass, Layer,
+    UnknownFact, WhatIf,
+};
 pub use cpu::{CoreType, Cpu, CpuCache, CpuFrequency, CpuTopology};
 pub use cpu_set::{CPU_LIMIT, CpuSet, ParseCpuSetError};
 pub use devices::{Disk, Nic, Partition, PciDevice};
@@ -42,4 +45,4 @@ pub use usage::{
     Filesystem, FreeHugepages, LoadAverage, MemoryUsage, NumaNodeUsage, NumaUsage, OwnProcess, Pressure,
     PressureShare, PressureStall, Usage,
 };
-pub use verdict::Verdict;
+pub use verdict::{Verdict, VerdictKind};

@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde_json::Value;
-use vmuster_agent::parse::libvirt::cpu;
+use vmuster_proto::libvirt::cpu;
 use vmuster_tests::{
     programs::{Ended, program},
     systemd_box::SystemdBox,

@@ -66,6 +66,7 @@ fn answer() -> FlagsAnswer {
             .map(|name| AbsentFeature { name: (*name).to_owned(), lacking_classes: vec![1] })
             .chain([AbsentFeature { name: "svm".to_owned(), lacking_classes: vec![0] }])
             .collect(),
+        ..FlagsGroup::default()
     };
     FlagsAnswer {
         layer: Layer::Host,

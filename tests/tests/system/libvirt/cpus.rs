@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, time::Duration};
 
 use tonic::Code;
-use vmuster_agent::parse::libvirt::{cpu, domain_capabilities, render};
+use vmuster_proto::libvirt::{cpu, domain_capabilities, render};
 use vmuster_proto::{
     model::{CpuDefinition, FeatureSet, IssueKind},
     pb::{AgentServiceComputeCpuBaselineRequest, CompareCpuRequest, CpuComparison},

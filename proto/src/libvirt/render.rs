@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use vmuster_proto::model::{CpuDefinition, Domain, DomainDisk, DomainHugepages, DomainNuma, StoragePool};
+use crate::model::{CpuDefinition, Domain, DomainDisk, DomainHugepages, DomainNuma, StoragePool};
 
 /// XML that is written piece by piece.
 #[derive(Default)]
@@ -129,7 +129,7 @@ pub fn domain(domain: &Domain) -> String {
     out.open("domain", &[("type", domain.virt_type.as_deref()), ("id", is_active.then_some("1"))]);
     out.text("name", &[], Some(&domain.name));
     out.text("uuid", &[], Some(&domain.uuid));
-    let bytes = |bytes: vmuster_proto::model::Bytes| bytes.0.to_string();
+    let bytes = |bytes: crate::model::Bytes| bytes.0.to_string();
     out.text("memory", &[("unit", Some("b"))], domain.memory_max_bytes.map(bytes).as_deref());
     out.text("currentMemory", &[("unit", Some("b"))], domain.memory_bytes.map(bytes).as_deref());
     let current = domain.vcpus.map(|vcpus| vcpus.to_string());

@@ -1,7 +1,7 @@
 //! `<devices>` of a guest: disks and the host's own PCI functions.
 
+use crate::model::DomainDisk;
 use roxmltree::Node;
-use vmuster_proto::model::DomainDisk;
 
 use super::xml::{attribute, child, children};
 

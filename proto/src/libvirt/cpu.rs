@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::model::{CpuDefinition, CpuFeature};
 use roxmltree::Node;
-use vmuster_proto::model::{CpuDefinition, CpuFeature};
 
 use super::xml::{XmlError, attribute, child, child_text, children, document, number, own_text, switch};
 

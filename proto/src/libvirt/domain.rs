@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::{Bytes, CpuSet, Domain, DomainHugepages, DomainNuma, GuestCell};
 use roxmltree::Node;
-use vmuster_proto::model::{Bytes, CpuSet, Domain, DomainHugepages, DomainNuma, GuestCell};
 
 use super::{
     cpu,

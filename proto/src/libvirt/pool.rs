@@ -1,7 +1,7 @@
 //! `<pool>`: one storage pool, and by what other hosts know it.
 
+use crate::model::StoragePool;
 use roxmltree::Node;
-use vmuster_proto::model::StoragePool;
 
 use super::xml::{DEFINITION_MAX_BYTES, XmlError, amount, attribute, child, child_text, children, document};
 

@@ -1,8 +1,8 @@
 //! XML with bounds: no document type, no entities of its own, no more bytes and nodes than a real answer has.
 
+use crate::model::{Bytes, CpuSet};
 use memchr::memmem;
 use roxmltree::{Document, Node, ParsingOptions};
-use vmuster_proto::model::{Bytes, CpuSet};
 
 /// The largest real answers, capabilities of a host with 2,048 CPUs and domain capabilities with the blockers of 200
 /// models, have some 500 KB.
@@ -160,7 +160,7 @@ pub(super) fn number<T: std::str::FromStr>(node: Node<'_, '_>, name: &str) -> Op
 /// It is there and is no set.
 pub(super) fn set(node: Node<'_, '_>, name: &str) -> Result<Option<CpuSet>, XmlError> {
     let Some(list) = attribute(node, name) else { return Ok(None) };
-    let refused = |error: vmuster_proto::model::ParseCpuSetError| {
+    let refused = |error: crate::model::ParseCpuSetError| {
         XmlError::value(format!("{}/@{name}", node.tag_name().name()), error.to_string())
     };
     list.parse().map(Some).map_err(refused)

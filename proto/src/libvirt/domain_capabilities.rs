@@ -1,7 +1,7 @@
 //! `<domainCapabilities>`: what guests of one architecture, machine type and kind can have.
 
+use crate::model::{CpuDefinition, FeatureSet, GuestCpuModel};
 use roxmltree::Node;
-use vmuster_proto::model::{CpuDefinition, FeatureSet, GuestCpuModel};
 
 use super::{
     cpu,
