@@ -3,6 +3,7 @@
 //! Knows who is in the cluster, how to ask an agent, how long an answer holds, and how to decide from what is known. Must
 //! not know how a host is read, nor how an answer is shown.
 
+pub mod baseline;
 pub mod cache;
 pub mod cluster;
 pub mod config;

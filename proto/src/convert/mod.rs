@@ -4,6 +4,7 @@
 //! the field. Fields and enum values that only a newer peer knows are ignored or become `Unrecognized`.
 
 mod answer;
+mod baseline;
 mod cpu;
 mod devices;
 mod domains;
@@ -15,6 +16,7 @@ mod usage;
 mod verdict;
 
 pub use answer::{flags_answer_to_pb, layer};
+pub use baseline::baseline_answer_to_pb;
 pub use guest::cpu_comparison;
 pub use issue::{issues, issues_to_pb};
 

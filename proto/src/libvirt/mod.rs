@@ -5,6 +5,7 @@
 
 pub mod capabilities;
 pub mod cpu;
+pub mod cpu_map;
 pub mod domain;
 pub mod domain_capabilities;
 mod domain_devices;

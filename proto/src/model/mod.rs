@@ -4,6 +4,7 @@
 //! serde's names are the snapshot's JSON keys (BLUEPRINT "Snapshot JSON"), so renaming a field is an API change.
 
 mod answer;
+mod baseline;
 mod cpu;
 mod cpu_set;
 mod devices;
@@ -26,6 +27,10 @@ mod verdict;
 pub use answer::{
     AbsentFeature, Division, DivisionPart, FLAGS_SCHEMA, FlagsAnswer, FlagsGroup, HostClass, Layer,
     UnknownFact, WhatIf,
+};
+pub use baseline::{
+    BASELINE_SCHEMA, BaselineAnswer, BaselineForms, BaselineVerdict, CpuBaseline, ExceedingDomain,
+    VerdictSource,
 };
 pub use cpu::{CoreType, Cpu, CpuCache, CpuFrequency, CpuTopology};
 pub use cpu_set::{CPU_LIMIT, CpuSet, ParseCpuSetError};
