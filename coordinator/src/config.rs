@@ -8,7 +8,10 @@ use vmuster_proto::{
     transport::ListenAddress,
 };
 
-use crate::fetch::{DEFAULT_CONCURRENCY, DEFAULT_HOST_DEADLINE};
+use crate::{
+    cpu_map::DEFAULT_CPU_MAP,
+    fetch::{DEFAULT_CONCURRENCY, DEFAULT_HOST_DEADLINE},
+};
 
 /// How long an inventory holds unless the host says otherwise.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(86_400);
@@ -63,6 +66,8 @@ pub struct Config {
     pub call_deadline: Duration,
     /// Fetches under way at once.
     pub fetch_concurrency: usize,
+    /// libvirt's cpu_map files: what CPU models stand for where no libvirt is asked. They need not be there.
+    pub cpu_map_directory: PathBuf,
 }
 
 impl Default for Config {
@@ -81,6 +86,7 @@ impl Default for Config {
             host_deadline: DEFAULT_HOST_DEADLINE,
             call_deadline: DEFAULT_CALL_DEADLINE,
             fetch_concurrency: DEFAULT_CONCURRENCY,
+            cpu_map_directory: DEFAULT_CPU_MAP.into(),
         }
     }
 }

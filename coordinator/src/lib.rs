@@ -7,6 +7,7 @@ pub mod baseline;
 pub mod cache;
 pub mod cluster;
 pub mod config;
+pub mod cpu_map;
 pub mod fetch;
 pub mod flags;
 pub mod hosts;

@@ -53,7 +53,7 @@ pub fn cluster_with(
 ) -> Cluster {
     let fetcher = Arc::new(Fetcher::new(config.fetch_concurrency, config.host_deadline));
     let cache = HostCache::new(store, fetcher, clock, config.ttl, config.failure_ttl);
-    Cluster::new(registry, Arc::new(cache))
+    Cluster::new(registry, Arc::new(cache)).with_cpu_map(config.cpu_map_directory.clone())
 }
 
 /// What a good configuration amounts to.

@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use vmuster_coordinator::cpu_map::DEFAULT_CPU_MAP;
 use vmuster_proto::model::parse_duration;
 
 /// CPU flags, capacity and placement across libvirt/KVM hosts that are never all the same.
@@ -32,6 +33,9 @@ pub(crate) struct Source {
     /// Saved snapshots (vmuster-agent collect -o json), or directories of them; nothing is asked
     #[arg(long, global = true, value_name = "FILE|DIR", value_delimiter = ',', num_args = 1..)]
     pub(crate) snapshots: Vec<PathBuf>,
+    /// libvirt's cpu_map files of this machine: what CPU models stand for where no libvirt is asked
+    #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_CPU_MAP)]
+    pub(crate) cpu_map: PathBuf,
     /// Ask hosts again whose facts are this old (0s: all) [default: the coordinator's TTL, one day]
     #[arg(long, global = true, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) max_age: Option<Duration>,
@@ -44,6 +48,8 @@ pub(crate) struct Source {
 pub(crate) enum Command {
     /// The CPU flags that every host has
     Flags(FlagsArguments),
+    /// A CPU for guests that can run on every host, for libvirt, QEMU and others
+    Baseline(BaselineArguments),
     /// The hosts and what is known of them
     #[command(subcommand, subcommand_precedence_over_arg = true)]
     Hosts(HostsCommand),
@@ -65,6 +71,38 @@ pub(crate) struct FlagsArguments {
     /// How to show the answer; plain prints one flag a line and nothing else
     #[arg(short, long, value_enum, default_value = "table")]
     pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BaselineArguments {
+    #[command(flatten)]
+    pub(crate) scope: ScopeArguments,
+    /// Do not have hosts' libvirt propose a model and compare it; go by what hosts reported
+    #[arg(long)]
+    pub(crate) no_verify: bool,
+    /// Do not look for guests that have more features
+    #[arg(long)]
+    pub(crate) no_guests: bool,
+    /// How to show the answer: all of it, or the definition alone as others write it
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: BaselineOutput,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BaselineOutput {
+    Table,
+    /// libvirt's `<cpu>` element
+    Xml,
+    /// The value of QEMU's -cpu
+    Qemu,
+    /// A stanza of Proxmox VE's cpu-models.conf
+    Proxmox,
+    /// The [libvirt] section of nova.conf
+    Nova,
+    /// Settings of an Incus cluster group
+    Incus,
+    Json,
+    Yaml,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

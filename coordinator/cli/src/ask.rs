@@ -86,7 +86,7 @@ fn open_store(directory: Option<&Path>) -> Result<Arc<dyn Store>, String> {
 }
 
 fn embed(cluster: Cluster, source: &Source, notes: Vec<String>) -> Asked {
-    let cluster = Arc::new(cluster);
+    let cluster = Arc::new(cluster.with_cpu_map(source.cpu_map.clone()));
     Asked { client: Client::embedded(Arc::clone(&cluster), source.timeout), embedded: Some(cluster), notes }
 }
 

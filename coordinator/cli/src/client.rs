@@ -1,5 +1,7 @@
 //! ClusterService's client, over a socket or in this process. The only place of the CLI that knows the wire.
 
+mod baseline;
+
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
 use futures::Stream;
@@ -13,6 +15,8 @@ use vmuster_proto::{
     pb::{self, cluster_service_client::ClusterServiceClient, cluster_service_server::ClusterServiceServer},
     transport::{CLUSTER_REPLY_MAX_BYTES, CONNECT_DEADLINE, DialError, Peer, PeerAddress, connect},
 };
+
+pub(crate) use baseline::BaselineRequest;
 
 use crate::{args::ScopeArguments, exit::Failure};
 

@@ -37,13 +37,22 @@ pub fn forms(cpu: &CpuDefinition) -> (BaselineForms, Vec<String>) {
         ));
     }
     let forms = BaselineForms {
-        libvirt_xml: render::cpu(cpu),
+        libvirt_xml: on_lines(&render::cpu(cpu)),
         qemu_cpu: qemu(model, &add, &remove),
         proxmox_conf: Some(proxmox(model, &add, &remove)),
         nova_conf: nova(model, &require, &disable),
         incus_conf,
     };
     (forms, notes)
+}
+
+/// One element a line, as virsh shows it.
+fn on_lines(cpu: &str) -> String {
+    let mut lines: Vec<String> = cpu.replace("><", ">\n  <").lines().map(str::to_owned).collect();
+    if let Some(last) = lines.last_mut() {
+        *last = last.trim_start().to_owned();
+    }
+    lines.join("\n") + "\n"
 }
 
 /// QEMU's names, sorted, and libvirt's of those it has none for.

@@ -2,9 +2,10 @@
 //!
 //! Knows which hosts a question needs and how fresh they must be. Must not know the wire.
 
+mod baseline;
 mod flags;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use futures::{Stream, StreamExt as _, future::join_all, stream::FuturesUnordered};
@@ -14,10 +15,12 @@ use vmuster_proto::{
     transport::PeerAddress,
 };
 
+pub use baseline::BaselineQuestion;
 pub use flags::FlagsQuestion;
 
 use crate::{
     cache::{HostCache, HostView, ReadOptions},
+    cpu_map::DEFAULT_CPU_MAP,
     fetch::FetchedUsage,
     hosts::{Registry, Scope, ScopeError},
 };
@@ -46,6 +49,7 @@ pub enum ClusterError {
 pub struct Cluster {
     registry: ArcSwap<Registry>,
     cache: Arc<HostCache>,
+    cpu_map_directory: PathBuf,
 }
 
 /// One host in full.
@@ -63,7 +67,14 @@ impl Cluster {
     /// A cluster of these hosts.
     #[must_use]
     pub fn new(registry: Registry, cache: Arc<HostCache>) -> Self {
-        Self { registry: ArcSwap::from_pointee(registry), cache }
+        let cpu_map_directory = DEFAULT_CPU_MAP.into();
+        Self { registry: ArcSwap::from_pointee(registry), cache, cpu_map_directory }
+    }
+
+    /// libvirt's cpu_map files elsewhere than where its packages put them.
+    #[must_use]
+    pub fn with_cpu_map(self, cpu_map_directory: PathBuf) -> Self {
+        Self { cpu_map_directory, ..self }
     }
 
     /// Swaps the registry; questions under way keep the old one. Hosts that left are forgotten.

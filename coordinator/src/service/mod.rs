@@ -7,7 +7,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use futures::{Stream, StreamExt as _, stream};
 use tonic::{Request, Response, Status};
 use vmuster_proto::{
-    convert::{flags_answer_to_pb, issues_to_pb},
+    convert::{baseline_answer_to_pb, flags_answer_to_pb, issues_to_pb},
     model::HostStanding,
     pb::{self, cluster_service_server::ClusterService},
     transport::{Role, not_implemented, require_role},
@@ -15,7 +15,7 @@ use vmuster_proto::{
 
 use crate::{
     cache::{HostView, Outcome, ReadOptions},
-    cluster::{Cluster, FlagsQuestion, read_within},
+    cluster::{BaselineQuestion, Cluster, FlagsQuestion, read_within},
     status::{cluster_error, invalid, scope_error},
 };
 use request::{flags_detail, flags_layer, max_age, page, scope, time_for_call};
@@ -154,7 +154,21 @@ impl ClusterService for ClusterApi {
         request: Request<pb::ClusterServiceComputeCpuBaselineRequest>,
     ) -> Result<Response<pb::ClusterServiceComputeCpuBaselineResponse>, Status> {
         require_role(&request, Role::Reader)?;
-        Err(not_implemented("ComputeCpuBaseline"))
+        let options = self.options(&request, request.get_ref().max_age)?;
+        let message = request.into_inner();
+        let scope = scope(message.scope).map_err(|error| invalid(&error))?;
+        let (include_domains, verify) = (message.include_domains, message.verify);
+        let question = BaselineQuestion { scope, include_domains, verify };
+        let answered = self.cluster.baseline(&question, options).await;
+        let (answer, generation) = answered.map_err(|error| scope_error(&error))?;
+        if !message.known_generation.is_empty() && message.known_generation == generation {
+            return Ok(Response::new(pb::ClusterServiceComputeCpuBaselineResponse {
+                cluster_generation: generation,
+                unchanged: true,
+                ..Default::default()
+            }));
+        }
+        Ok(Response::new(baseline_answer_to_pb(&answer, generation)))
     }
 
     async fn check_migration(

@@ -1,5 +1,6 @@
 //! One file a command: ask, then hand the answer to render.
 
+mod baseline;
 mod flags;
 mod hosts;
 
@@ -25,6 +26,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Answered, Failure> {
     asked.client.set_progress(!is_offline);
     let mut answered = match &arguments.command {
         Command::Flags(flags) => flags::run(&mut asked.client, flags, max_age).await,
+        Command::Baseline(baseline) => baseline::run(&mut asked.client, baseline, max_age).await,
         Command::Hosts(hosts) => {
             hosts::run(&mut asked.client, hosts, max_age, asked.embedded.is_some()).await
         }

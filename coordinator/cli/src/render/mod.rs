@@ -1,5 +1,6 @@
 //! How answers look. Pure: answer, time and width in; text out.
 
+pub(crate) mod baseline;
 mod devices;
 pub(crate) mod flags;
 mod guests;

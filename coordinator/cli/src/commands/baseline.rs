@@ -1,0 +1,144 @@
+//! `vmuster baseline`.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use vmuster_proto::model::{BaselineAnswer, CpuBaseline, Freshness, Verdict, VerdictKind};
+
+use super::completeness;
+use crate::{
+    args::{BaselineArguments, BaselineOutput},
+    client::{BaselineRequest, Client},
+    exit::{Answered, Exit, Failure},
+    progress::refresh_first,
+    render::{self, width},
+};
+
+pub(crate) async fn run(
+    client: &mut Client,
+    arguments: &BaselineArguments,
+    max_age: Option<Duration>,
+) -> Result<Answered, Failure> {
+    let max_age = refresh_first(client, &arguments.scope, max_age).await?;
+    let question = BaselineRequest {
+        scope: &arguments.scope,
+        include_domains: !arguments.no_guests,
+        verify: !arguments.no_verify,
+    };
+    let answer = client.baseline(&question, max_age).await?;
+    show(&answer, arguments.output)
+}
+
+pub(crate) fn show(answer: &BaselineAnswer, output: BaselineOutput) -> Result<Answered, Failure> {
+    let mut answered = Answered { notes: notes(answer), exits: exits(answer), ..Answered::default() };
+    let one = match answer.baselines.as_slice() {
+        [one] => Some(one),
+        _ => None,
+    };
+    let forms = one.and_then(|one| one.forms.as_ref());
+    let form = match output {
+        BaselineOutput::Table => {
+            answered.text = render::baseline::table(answer, width());
+            return Ok(answered);
+        }
+        BaselineOutput::Json => {
+            answered.text = render::json(&render::baseline::document(answer))?;
+            return Ok(answered);
+        }
+        BaselineOutput::Yaml => {
+            answered.text = render::yaml(&render::baseline::document(answer))?;
+            return Ok(answered);
+        }
+        BaselineOutput::Xml => forms.map(|forms| forms.libvirt_xml.clone()),
+        BaselineOutput::Qemu => forms.map(|forms| forms.qemu_cpu.clone() + "\n"),
+        BaselineOutput::Nova => forms.map(|forms| forms.nova_conf.clone()),
+        BaselineOutput::Proxmox => forms.and_then(|forms| forms.proxmox_conf.clone()),
+        BaselineOutput::Incus => forms.and_then(|forms| forms.incus_conf.clone()),
+    };
+    // What one file holds can be one definition only.
+    let arches: BTreeSet<&str> = answer.baselines.iter().map(|one| one.arch.as_str()).collect();
+    if arches.len() > 1 {
+        answered.exits.insert(Exit::Usage);
+        let arches: Vec<_> = arches.into_iter().collect();
+        answered.notes.push(format!(
+            "error: the hosts are of several architectures ({}): ask for one with --arch",
+            arches.join(", ")
+        ));
+    }
+    if forms.is_some() && form.is_none() {
+        answered.exits.insert(Exit::No);
+    }
+    answered.text = form.unwrap_or_default();
+    Ok(answered)
+}
+
+fn exits(answer: &BaselineAnswer) -> BTreeSet<Exit> {
+    let mut exits = completeness(answer.hosts.iter().map(|host| host.freshness));
+    if !answer.missing.is_empty() || answer.baselines.iter().any(|one| !one.unseen_domains.is_empty()) {
+        exits.insert(Exit::Incomplete);
+    }
+    if answer.baselines.is_empty() {
+        exits.insert(Exit::CannotAnswer);
+    }
+    if answer.baselines.iter().any(|one| one.refusal.is_some()) || !mixed_arches(answer).is_empty() {
+        exits.insert(Exit::No);
+    }
+    for verdict in answer.baselines.iter().flat_map(|one| &one.verdicts) {
+        match verdict.verdict.kind() {
+            VerdictKind::Yes => {}
+            VerdictKind::No => {
+                exits.insert(Exit::No);
+            }
+            VerdictKind::Unknown => {
+                exits.insert(Exit::Incomplete);
+            }
+        }
+    }
+    exits
+}
+
+/// Architectures whose hosts are of several vendors: guests of theirs have no CPU in common.
+fn mixed_arches(answer: &BaselineAnswer) -> Vec<Vec<&CpuBaseline>> {
+    let arches: BTreeSet<&str> = answer.baselines.iter().map(|one| one.arch.as_str()).collect();
+    let of = |arch: &str| answer.baselines.iter().filter(|one| one.arch == arch).collect::<Vec<_>>();
+    arches.into_iter().map(of).filter(|group| group.len() > 1).collect()
+}
+
+fn notes(answer: &BaselineAnswer) -> Vec<String> {
+    let mut notes = Vec::new();
+    for host in answer.hosts.iter().filter(|host| host.freshness == Freshness::Stale) {
+        let why = host.problem.as_ref().map_or("", |problem| &problem.detail);
+        notes.push(format!("warning: {} is stale: its last known features are used ({why})", host.name));
+    }
+    for host in &answer.missing {
+        let effect = match answer.host_count {
+            0 => "there is no answer without it".to_owned(),
+            count => format!("this answer is about the other {count} and may be too wide"),
+        };
+        notes.push(format!("warning: {} is missing: {effect} ({})", host.name, host.problem.detail));
+    }
+    for group in mixed_arches(answer) {
+        let vendors: Vec<_> = group.iter().map(|one| one.vendor.as_deref().unwrap_or("unknown")).collect();
+        notes.push(format!(
+            "no common guest baseline: {} hosts are of {}, and no guest moves between vendors; narrow the scope with \
+             --hosts or --label",
+            group[0].arch,
+            vendors.join(" and of ")
+        ));
+    }
+    for one in &answer.baselines {
+        notes
+            .extend(one.refusal.iter().map(|why| format!("no baseline for {}: {why}", one.hosts.join(", "))));
+        notes.extend(one.notes.iter().map(|note| format!("note: {note}")));
+        let unseen = one.unseen_domains.iter();
+        notes.extend(unseen.map(|host| {
+            format!("warning: the guests of {} could not be looked at ({})", host.name, host.problem.detail)
+        }));
+        notes.extend(one.verdicts.iter().filter_map(|of| match &of.verdict {
+            Verdict::Unknown { missing } => {
+                Some(format!("warning: {} gives no verdict ({})", of.host, missing.join("; ")))
+            }
+            Verdict::Yes | Verdict::No { .. } => None,
+        }));
+    }
+    notes
+}
