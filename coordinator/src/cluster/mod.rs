@@ -3,11 +3,12 @@
 //! Knows which hosts a question needs and how fresh they must be. Must not know the wire.
 
 mod flags;
+mod kept;
 
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use futures::{Stream, StreamExt as _, future::join_all, stream::FuturesUnordered};
+use futures::{Stream, StreamExt as _, stream::FuturesUnordered};
 use tokio::time::{Instant, timeout};
 use vmuster_proto::{
     model::{HostSummary, Issue, IssueKind, Problem, ProblemKind, Usage},
@@ -15,6 +16,7 @@ use vmuster_proto::{
 };
 
 pub use flags::FlagsQuestion;
+use kept::KeptAnswers;
 
 use crate::{
     cache::{HostCache, HostView, ReadOptions},
@@ -46,6 +48,7 @@ pub enum ClusterError {
 pub struct Cluster {
     registry: ArcSwap<Registry>,
     cache: Arc<HostCache>,
+    kept: KeptAnswers,
 }
 
 /// One host in full.
@@ -63,7 +66,7 @@ impl Cluster {
     /// A cluster of these hosts.
     #[must_use]
     pub fn new(registry: Registry, cache: Arc<HostCache>) -> Self {
-        Self { registry: ArcSwap::from_pointee(registry), cache }
+        Self { registry: ArcSwap::from_pointee(registry), cache, kept: KeptAnswers::default() }
     }
 
     /// Swaps the registry; questions under way keep the old one. Hosts that left are forgotten.
@@ -86,7 +89,7 @@ impl Cluster {
     /// The scope is wrong.
     pub async fn read(&self, scope: &Scope, options: ReadOptions) -> Result<Vec<HostView>, ScopeError> {
         let hosts = scope.select(&self.registry.load())?;
-        let views = join_all(hosts.iter().map(|host| self.cache.read(host, options))).await;
+        let views = self.cache.read_all(&hosts, options).await;
         Ok(of_arch(views, scope.arch.as_deref()))
     }
 
@@ -105,7 +108,7 @@ impl Cluster {
         let start = after.map_or(0, |after| hosts.partition_point(|host| host.name.as_str() <= after));
         let end = hosts.len().min(start + page_size);
         let page = &hosts[start..end];
-        let views = join_all(page.iter().map(|host| self.cache.read(host, options))).await;
+        let views = self.cache.read_all(page, options).await;
         let next = page.last().filter(|_| end < hosts.len()).map(|host| host.name.clone());
         let views = of_arch(views, scope.arch.as_deref());
         if views.is_empty() && after.is_none() && next.is_none() {
