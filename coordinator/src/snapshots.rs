@@ -13,7 +13,7 @@ use vmuster_proto::{
 };
 
 use crate::{
-    cache::{HostCache, HostRecord},
+    cache::{GuestNames, HostCache, HostRecord},
     cluster::Cluster,
     hosts::{DuplicateHost, HostEntry, Registry},
     text_file::read_text,
@@ -136,5 +136,6 @@ fn read_snapshot(path: &Path) -> Result<HostRecord, SnapshotError> {
         issues: snapshot.issues.into(),
         superseded: false,
         saved_usage: snapshot.usage.map(Arc::new),
+        guest_names: GuestNames::default(),
     })
 }

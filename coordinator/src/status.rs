@@ -28,6 +28,9 @@ pub(crate) fn cluster_error(error: &ClusterError) -> Status {
 pub(crate) fn scope_error(error: &ScopeError) -> Status {
     match error {
         ScopeError::NotRegistered(_) => error_status(Code::NotFound, error.to_string(), HOST_NOT_REGISTERED),
+        ScopeError::NotInScope(_) => {
+            invalid(&DecodeError { field: "without".to_owned(), problem: error.to_string() })
+        }
         ScopeError::Empty(_) => error_status(Code::InvalidArgument, error.to_string(), EMPTY_SCOPE),
     }
 }

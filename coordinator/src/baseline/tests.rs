@@ -140,8 +140,8 @@ fn a_model_all_can_run_is_best() {
         perhaps: FeatureSet::default(),
         place: Some(at),
     };
-    for at in 0..4 {
-        known.add(MODELS[at], of_map(at));
+    for (at, model) in MODELS.iter().enumerate() {
+        known.add(model, of_map(at));
     }
     let composed = compose(&common(&guests), None, &hosts(&guests), &known, None).expect("a model");
     assert_eq!((composed.cpu.model.as_deref(), composed.is_usable), (Some("Alpha"), true));

@@ -19,7 +19,7 @@ use vmuster_proto::{
     pb,
 };
 
-use super::HostRecord;
+use super::{GuestNames, HostRecord};
 
 const MAGIC: [u8; 8] = *b"VMUSTINV";
 const VERSION: u32 = 1;
@@ -158,5 +158,6 @@ pub fn decode_entry(host: &str, bytes: &[u8]) -> Result<HostRecord, DecodeEntryE
         issues: convert::issues(body.issues).map_err(DecodeEntryError::Field)?.into(),
         superseded: body.superseded,
         saved_usage: None,
+        guest_names: GuestNames::default(),
     })
 }

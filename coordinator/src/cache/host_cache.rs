@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,7 +18,7 @@ use vmuster_proto::{
     model::{Freshness, Problem, ProblemKind, Timestamp},
 };
 
-use super::{Age, Flights, HostRecord, HostView, Outcome, ReadOptions, Store, StoreError, age};
+use super::{Age, Flights, GuestNames, HostRecord, HostView, Outcome, ReadOptions, Store, StoreError, age};
 use crate::{
     fetch::{Fetched, Fetcher},
     hosts::HostEntry,
@@ -31,10 +34,10 @@ const DISK_WORKERS: u32 = 16;
 const SAVE_PATIENCE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone, Default)]
-struct Slot {
+pub(super) struct Slot {
     /// The store was looked at, or a flight ended, which knows better.
     loaded: bool,
-    record: Option<Arc<HostRecord>>,
+    pub(super) record: Option<Arc<HostRecord>>,
     failure: Option<Failure>,
 }
 
@@ -57,10 +60,12 @@ type FlightEnd = Result<(Arc<HostRecord>, Outcome), Problem>;
 pub struct HostCache {
     store: Option<Arc<dyn Store>>,
     fetcher: Option<Arc<Fetcher>>,
-    clock: SharedClock,
-    ttl: Option<Duration>,
+    pub(super) clock: SharedClock,
+    pub(super) ttl: Option<Duration>,
     failure_ttl: Duration,
-    slots: RwLock<HashMap<String, Slot>>,
+    pub(super) slots: RwLock<HashMap<String, Slot>>,
+    /// Of `slots`: raised whenever they change, while they are locked.
+    pub(super) version: AtomicU64,
     loads: Flights<String, ()>,
     fetches: Flights<FlightKey, FlightEnd>,
     store_problem: Mutex<Option<String>>,
@@ -95,6 +100,7 @@ impl HostCache {
             ttl: None,
             failure_ttl: Duration::ZERO,
             slots: RwLock::new(records.into_iter().map(slot).collect()),
+            version: AtomicU64::new(0),
             loads: Flights::default(),
             fetches: Flights::default(),
             store_problem: Mutex::default(),
@@ -151,6 +157,7 @@ impl HostCache {
         {
             let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
             hosts.iter().for_each(|host| drop(slots.remove(host)));
+            self.version.fetch_add(1, Ordering::Release);
         }
         let removal = self.on_disk(LOAD_PATIENCE, move |cache, store| {
             let _turn = cache.writing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -230,6 +237,7 @@ impl HostCache {
     fn change(&self, host: &str, change: impl FnOnce(&mut Slot)) {
         let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
         change(slots.entry(host.to_owned()).or_default());
+        self.version.fetch_add(1, Ordering::Release);
     }
 
     /// Unless the host was forgotten meanwhile: what was under way then must not bring it back.
@@ -237,21 +245,8 @@ impl HostCache {
         let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = slots.get_mut(host) {
             change(slot);
+            self.version.fetch_add(1, Ordering::Release);
         }
-    }
-
-    /// None unless the record in memory is this host's and young enough.
-    fn fresh(&self, entry: &Arc<HostEntry>, options: ReadOptions) -> Option<HostView> {
-        let limit = match (options.max_age, self.ttl) {
-            (Some(max_age), Some(ttl)) => Some(max_age.min(ttl)),
-            (max_age, ttl) => max_age.or(ttl),
-        };
-        let slot = self.slot(&entry.name)?;
-        let record =
-            slot.record.filter(|record| !record.superseded && record.address == address_of(entry))?;
-        let limit = record.limited(limit);
-        let is_fresh = age(record.validated_at, self.clock.now(), limit) == Age::Fresh;
-        is_fresh.then(|| HostView::fresh(entry, record, Outcome::StillFresh))
     }
 
     fn failed(&self, entry: &Arc<HostEntry>, problem: Problem) -> HostView {
@@ -364,6 +359,7 @@ impl HostCache {
                     issues: issues.into(),
                     superseded: false,
                     saved_usage: None,
+                    guest_names: GuestNames::default(),
                 };
                 Ok((Arc::new(record), Outcome::Fetched))
             }
@@ -389,6 +385,6 @@ impl HostCache {
     }
 }
 
-fn address_of(entry: &HostEntry) -> String {
+pub(super) fn address_of(entry: &HostEntry) -> String {
     entry.address.as_ref().map(ToString::to_string).unwrap_or_default()
 }

@@ -6,7 +6,9 @@
 mod entry;
 mod flights;
 mod freshness;
+mod guest_names;
 mod host_cache;
+mod still_fresh;
 mod store;
 mod view;
 
@@ -17,6 +19,7 @@ use vmuster_proto::model::{Inventory, Issue, IssueKind, Timestamp, Usage};
 pub use entry::{DecodeEntryError, decode_entry, encode_entry};
 pub use flights::Flights;
 pub use freshness::{Age, CLOCK_SKEW_TOLERANCE, age};
+pub use guest_names::GuestNames;
 pub use host_cache::HostCache;
 pub use store::{FileStore, Sharing, Store, StoreError};
 pub use view::{HostView, Outcome, ReadOptions};
@@ -42,6 +45,8 @@ pub struct HostRecord {
     pub superseded: bool,
     /// A saved snapshot's figures. Of a live host usage is asked each time, never kept.
     pub saved_usage: Option<Arc<Usage>>,
+    /// Made of the inventory when they are first asked for.
+    pub guest_names: GuestNames,
 }
 
 /// How long a record holds in which something passes: a libvirt that has just been started takes some seconds, and whoever
@@ -98,6 +103,7 @@ mod tests {
             issues: issues.iter().map(|(section, kind)| Issue::new(*section, "libvirt", *kind, "")).collect(),
             superseded: false,
             saved_usage: None,
+            guest_names: GuestNames::default(),
         }
     }
 

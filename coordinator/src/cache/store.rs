@@ -262,6 +262,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::cache::GuestNames;
 
     fn record(host: &str) -> HostRecord {
         HostRecord {
@@ -274,6 +275,7 @@ mod tests {
             issues: Arc::default(),
             superseded: false,
             saved_usage: None,
+            guest_names: GuestNames::default(),
         }
     }
 

@@ -1,17 +1,19 @@
 //! Which flags do the hosts of a scope share?
 
-use sha2::{Digest as _, Sha256};
-use vmuster_proto::model::{FlagsAnswer, Freshness, Layer, MissingHost, Problem, ProblemKind};
+use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Cluster, none_of_arch};
+use sha2::{Digest as _, Sha256};
+use vmuster_proto::model::{Cpu, FlagsAnswer, Freshness, Layer, MissingHost, Problem, ProblemKind};
+
+use super::{Cluster, kept::Moment, none_of_arch};
 use crate::{
-    cache::{HostView, ReadOptions},
-    flags::{Detail, HostFeatures, common_host_flags},
-    hosts::{Scope, ScopeError},
+    cache::{HostRecord, HostView, ReadOptions},
+    flags::{Detail, HostFeatures, common_flags},
+    hosts::{Registry, Scope, ScopeError, registered},
 };
 
 /// A question about common flags.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlagsQuestion {
     /// Which view.
     pub layer: Layer,
@@ -30,53 +32,128 @@ impl Cluster {
         &self,
         question: &FlagsQuestion,
         options: ReadOptions,
-    ) -> Result<(FlagsAnswer, String), ScopeError> {
+    ) -> Result<Arc<(FlagsAnswer, String)>, ScopeError> {
+        // Before anything is read: what changes meanwhile makes the answer one of a moment that has passed.
+        let moment = Moment::now(&self.registry.load(), &self.cache);
+        if let Some(answer) = self.kept.find(question, options.max_age, &moment) {
+            return Ok(answer);
+        }
         let views = self.read(&question.scope, options).await?;
         if views.is_empty() {
             return Err(none_of_arch(&question.scope));
         }
-        Ok((answer(question.layer, &views, question.detail), generation(question, &views)))
+        let detail = Detail {
+            without: in_scope(&question.detail, &moment.registry, &views)?,
+            ..question.detail.clone()
+        };
+        let answered = Arc::new((answer(question.layer, &views, &detail), generation(question, &views)));
+        if let Some(until) = self.cache.fresh_until(&views, options) {
+            self.kept.keep(question, options.max_age, moment, until, Arc::clone(&answered));
+        }
+        Ok(answered)
     }
 }
 
+/// The hosts to leave out in thought, as the registry spells them.
+fn in_scope(
+    detail: &Detail,
+    registry: &Registry,
+    views: &[HostView],
+) -> Result<BTreeSet<String>, ScopeError> {
+    let without = registered(&detail.without, registry);
+    let unknown: Vec<_> = without.iter().filter(|name| registry.get(name).is_none()).cloned().collect();
+    if !unknown.is_empty() {
+        return Err(ScopeError::NotRegistered(unknown));
+    }
+    // Views come in the registry's order: by name.
+    let is_out = |name: &&String| views.binary_search_by(|view| view.entry.name.cmp(*name)).is_err();
+    let out: Vec<_> = without.iter().filter(is_out).cloned().collect();
+    if out.is_empty() { Ok(without) } else { Err(ScopeError::NotInScope(out)) }
+}
+
 /// What a view brings to a question about flags, or why it brings nothing.
-fn features_of(view: &HostView, layer: Layer) -> Result<HostFeatures<'_>, Problem> {
-    let missing = |kind, detail: String| Problem::new(kind, detail);
+pub(super) fn features_of(view: &HostView, layer: Layer) -> Result<HostFeatures<'_>, Problem> {
     let Some(record) = &view.record else {
-        let unknown = || missing(ProblemKind::Failed, "nothing is known of this host".to_owned());
+        let unknown = || Problem::new(ProblemKind::Failed, "nothing is known of this host");
         return Err(view.problem.clone().unwrap_or_else(unknown));
     };
-    let unsupported = |section: &str, what: &str| {
-        // The field's own issue, else its section's: a neighbour's reason would mislead.
-        let parent = section.split('.').next().unwrap_or(section);
-        let about = |section: &str| record.issues.iter().find(|issue| issue.section == section);
-        let why = about(section).or_else(|| about(parent));
-        let why = why.map_or(String::new(), |issue| {
-            let kind = format!("{:?}", issue.kind).to_lowercase();
-            format!(" ({kind}, {}: {})", issue.source, issue.detail)
-        });
-        missing(ProblemKind::Unsupported, format!("the host does not report {what}{why}"))
-    };
-    let arch = record.inventory.arch().ok_or_else(|| unsupported("system.arch", "its architecture"))?;
-    let cpu = record.inventory.cpu.as_ref().ok_or_else(|| unsupported("cpu", "its CPU"))?;
-    let features = match layer {
-        Layer::Host => cpu.host_flags.as_ref().ok_or_else(|| unsupported("cpu.host_flags", "CPU flags"))?,
+    let arch =
+        record.inventory.arch().ok_or_else(|| unreported(record, "system.arch", "its architecture"))?;
+    let cpu = record.inventory.cpu.as_ref().ok_or_else(|| unreported(record, "cpu", "its CPU"))?;
+    let guest = cpu.guest.as_ref();
+    let (features, vendor) = match layer {
+        Layer::Host => {
+            let flags = cpu.host_flags.as_ref();
+            (flags.ok_or_else(|| unreported(record, "cpu.host_flags", "CPU flags"))?, cpu.vendor.as_deref())
+        }
         Layer::Guest => {
-            // The advice first: a long reason is cut at its end.
-            return Err(unsupported("cpu.guest", "guest features; ask for --layer host"));
+            let features = guest.and_then(|guest| guest.features.as_ref());
+            let features = features.ok_or_else(|| no_guest_features(record, arch))?;
+            let vendor = vendor_of_guests(cpu).ok_or_else(|| unreported(record, "cpu.vendor", NO_VENDOR))?;
+            (features, Some(vendor))
         }
     };
+    let of_guests = guest.filter(|_| layer == Layer::Guest);
     Ok(HostFeatures {
         host: &view.entry.name,
         arch,
-        vendor: cpu.vendor.as_deref(),
+        vendor,
         features,
-        physical_address_bits: cpu.physical_address_bits,
+        physical_address_bits: of_guests
+            .and_then(|guest| guest.physical_address_bits)
+            .or(cpu.physical_address_bits),
+        machine_types: of_guests.and_then(|_| record.machine_types()),
+        usable_models: of_guests.and_then(|_| record.usable_models()),
     })
 }
 
-fn answer(layer: Layer, views: &[HostView], detail: Detail) -> FlagsAnswer {
-    let (mut counted, mut missing, mut hosts) = (Vec::new(), Vec::new(), Vec::new());
+/// The advice first: a long reason is cut at its end.
+const NO_VENDOR: &str = "its CPU's vendor, and guests do not move between vendors; ask for --layer host";
+
+/// cpuinfo's word for the vendor. libvirt's is a second source: snapshots of libvirt alone lack the first.
+fn vendor_of_guests(cpu: &Cpu) -> Option<&str> {
+    let libvirts = || match cpu.guest.as_ref()?.vendor.as_deref()? {
+        "Intel" => Some("GenuineIntel"),
+        "AMD" => Some("AuthenticAMD"),
+        "Hygon" => Some("HygonGenuine"),
+        _ => None,
+    };
+    cpu.vendor.as_deref().or_else(libvirts)
+}
+
+fn no_guest_features(record: &HostRecord, arch: &str) -> Problem {
+    match arch {
+        "x86_64" | "i686" => {
+            // The advice first: a long reason is cut at its end.
+            unreported(record, "cpu.guest", "guest features; ask for --layer host")
+        }
+        "s390x" => Problem::new(
+            ProblemKind::Unsupported,
+            "on s390x only the hosts' own libvirt can make a CPU baseline, and vmuster does not ask it to; \
+             ask for --layer host",
+        ),
+        _ => Problem::new(
+            ProblemKind::Unsupported,
+            format!(
+                "libvirt makes no CPU baseline for {arch}, so there are no guest features; ask for --layer host"
+            ),
+        ),
+    }
+}
+
+fn unreported(record: &HostRecord, section: &str, what: &str) -> Problem {
+    // The field's own issue, else its section's: a neighbour's reason would mislead.
+    let parent = section.split('.').next().unwrap_or(section);
+    let about = |section: &str| record.issues.iter().find(|issue| issue.section == section);
+    let why = about(section).or_else(|| about(parent)).map_or(String::new(), |issue| {
+        let kind = format!("{:?}", issue.kind).to_lowercase();
+        format!(" ({kind}, {}: {})", issue.source, issue.detail)
+    });
+    Problem::new(ProblemKind::Unsupported, format!("the host does not report {what}{why}"))
+}
+
+fn answer(layer: Layer, views: &[HostView], detail: &Detail) -> FlagsAnswer {
+    let (mut counted, mut missing, mut hosts) = (Vec::with_capacity(views.len()), Vec::new(), Vec::new());
     let mut fresh_host_count = 0;
     for view in views {
         match features_of(view, layer) {
@@ -95,7 +172,7 @@ fn answer(layer: Layer, views: &[HostView], detail: Detail) -> FlagsAnswer {
     FlagsAnswer {
         layer,
         complete: missing.is_empty() && fresh_host_count == host_count,
-        groups: common_host_flags(&counted, detail),
+        groups: common_flags(layer, &counted, detail),
         host_count,
         fresh_host_count,
         hosts,
@@ -105,14 +182,19 @@ fn answer(layer: Layer, views: &[HostView], detail: Detail) -> FlagsAnswer {
 
 /// Hex digest of the question, of who is in scope, what they are, how fresh, and why not. Renewals without a change do not count.
 fn generation(question: &FlagsQuestion, views: &[HostView]) -> String {
+    // What was asked, so that another question never hears "unchanged".
+    let asked = format!("{:?} {:?} {:?}", question.layer, question.detail, question.scope.arch);
+    generation_of(&asked, views)
+}
+
+pub(super) fn generation_of(asked: &str, views: &[HostView]) -> String {
     let mut hasher = Sha256::new();
     // Lengths first, so that no two lists of fields run into the same bytes.
     let mut field = |text: &str| {
         hasher.update((text.len() as u64).to_le_bytes());
         hasher.update(text);
     };
-    // What was asked, so that another question never hears "unchanged".
-    field(&format!("{:?} {:?} {:?}", question.layer, question.detail, question.scope.arch));
+    field(asked);
     for view in views {
         field(&view.entry.name);
         field(view.record.as_ref().map_or("", |record| &record.inventory.fingerprint));
@@ -130,7 +212,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        cache::{HostRecord, Outcome},
+        cache::{GuestNames, HostRecord, Outcome},
         hosts::HostEntry,
     };
 
@@ -148,6 +230,7 @@ mod tests {
             issues: [Issue::new("cpu.guest", "virConnectOpen", IssueKind::Denied, "join the group")].into(),
             superseded: false,
             saved_usage: None,
+            guest_names: GuestNames::default(),
         };
         let entry = Arc::new(HostEntry::new("a", None));
         let view = HostView::fresh(&entry, Arc::new(record), Outcome::StillFresh);

@@ -4,11 +4,12 @@
 
 mod baseline;
 mod flags;
+mod kept;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use futures::{Stream, StreamExt as _, future::join_all, stream::FuturesUnordered};
+use futures::{Stream, StreamExt as _, stream::FuturesUnordered};
 use tokio::time::{Instant, timeout};
 use vmuster_proto::{
     model::{HostSummary, Issue, IssueKind, Problem, ProblemKind, Usage},
@@ -17,6 +18,7 @@ use vmuster_proto::{
 
 pub use baseline::BaselineQuestion;
 pub use flags::FlagsQuestion;
+use kept::KeptAnswers;
 
 use crate::{
     cache::{HostCache, HostView, ReadOptions},
@@ -50,6 +52,7 @@ pub struct Cluster {
     registry: ArcSwap<Registry>,
     cache: Arc<HostCache>,
     cpu_map_directory: PathBuf,
+    kept: KeptAnswers,
 }
 
 /// One host in full.
@@ -67,8 +70,12 @@ impl Cluster {
     /// A cluster of these hosts.
     #[must_use]
     pub fn new(registry: Registry, cache: Arc<HostCache>) -> Self {
-        let cpu_map_directory = DEFAULT_CPU_MAP.into();
-        Self { registry: ArcSwap::from_pointee(registry), cache, cpu_map_directory }
+        Self {
+            registry: ArcSwap::from_pointee(registry),
+            cache,
+            cpu_map_directory: DEFAULT_CPU_MAP.into(),
+            kept: KeptAnswers::default(),
+        }
     }
 
     /// libvirt's cpu_map files elsewhere than where its packages put them.
@@ -97,7 +104,7 @@ impl Cluster {
     /// The scope is wrong.
     pub async fn read(&self, scope: &Scope, options: ReadOptions) -> Result<Vec<HostView>, ScopeError> {
         let hosts = scope.select(&self.registry.load())?;
-        let views = join_all(hosts.iter().map(|host| self.cache.read(host, options))).await;
+        let views = self.cache.read_all(&hosts, options).await;
         Ok(of_arch(views, scope.arch.as_deref()))
     }
 
@@ -116,7 +123,7 @@ impl Cluster {
         let start = after.map_or(0, |after| hosts.partition_point(|host| host.name.as_str() <= after));
         let end = hosts.len().min(start + page_size);
         let page = &hosts[start..end];
-        let views = join_all(page.iter().map(|host| self.cache.read(host, options))).await;
+        let views = self.cache.read_all(page, options).await;
         let next = page.last().filter(|_| end < hosts.len()).map(|host| host.name.clone());
         let views = of_arch(views, scope.arch.as_deref());
         if views.is_empty() && after.is_none() && next.is_none() {

@@ -44,7 +44,7 @@ impl Fetcher {
             let request = pb::CompareCpuRequest { cpu_xml: cpu.to_owned() };
             let reply =
                 client.compare_cpu(self.request(request)).await.map_err(FetchError::Status)?.into_inner();
-            Ok((cpu_comparison(reply.comparison).map_err(FetchError::Decode)?, reply.detail))
+            Ok((cpu_comparison("comparison", reply.comparison).map_err(FetchError::Decode)?, reply.detail))
         };
         self.bounded(address, call).await
     }

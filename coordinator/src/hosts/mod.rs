@@ -10,6 +10,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use vmuster_proto::transport::PeerAddress;
 
 pub use file::{HostsError, HostsFileError, parse_hosts_file, read_hosts_file};
+pub(crate) use scope::registered;
 pub use scope::{Scope, ScopeError};
 
 /// One member of the cluster.

@@ -26,6 +26,9 @@ pub enum ScopeError {
     /// Names nobody registered.
     #[error("no such host: {}. `vmuster hosts list` shows the registered ones", .0.join(", "))]
     NotRegistered(Vec<String>),
+    /// Hosts that are registered, asked about as part of a scope they are not in.
+    #[error("not in scope: {}", .0.join(", "))]
+    NotInScope(Vec<String>),
     /// Nothing left.
     #[error("no host matches: {0}")]
     Empty(String),
@@ -81,7 +84,7 @@ impl Scope {
 }
 
 /// Names as the registry spells them: DNS does not tell upper case from lower, so neither need the caller.
-fn registered(names: &BTreeSet<String>, registry: &Registry) -> BTreeSet<String> {
+pub(crate) fn registered(names: &BTreeSet<String>, registry: &Registry) -> BTreeSet<String> {
     let spelled = |name: &String| {
         let lower = name.to_ascii_lowercase();
         if registry.get(name).is_none() && registry.get(&lower).is_some() { lower } else { name.clone() }

@@ -110,19 +110,20 @@ impl ClusterService for ClusterApi {
         let options = self.options(&request, request.get_ref().max_age)?;
         let message = request.into_inner();
         let layer = flags_layer(&message).map_err(|error| invalid(&error))?;
-        let detail = flags_detail(&message);
+        let detail = flags_detail(&message).map_err(|error| invalid(&error))?;
         let scope = scope(message.scope).map_err(|error| invalid(&error))?;
         let question = FlagsQuestion { layer, scope, detail };
         let answered = self.cluster.common_flags(&question, options).await;
-        let (answer, generation) = answered.map_err(|error| scope_error(&error))?;
-        if !message.known_generation.is_empty() && message.known_generation == generation {
+        let answered = answered.map_err(|error| scope_error(&error))?;
+        let (answer, generation) = &*answered;
+        if !message.known_generation.is_empty() && message.known_generation == *generation {
             return Ok(Response::new(pb::ComputeCommonCpuFlagsResponse {
-                cluster_generation: generation,
+                cluster_generation: generation.clone(),
                 unchanged: true,
                 ..Default::default()
             }));
         }
-        Ok(Response::new(flags_answer_to_pb(&answer, generation)))
+        Ok(Response::new(flags_answer_to_pb(answer, generation.clone())))
     }
 
     async fn add_host(

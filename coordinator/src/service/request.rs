@@ -10,7 +10,10 @@ use vmuster_proto::{
     transport::Limits,
 };
 
-use crate::{flags::Detail, hosts::Scope};
+use crate::{
+    flags::{Detail, PARTS_MAX},
+    hosts::Scope,
+};
 
 /// Hosts on a page when the caller does not say.
 const PAGE_DEFAULT: usize = 500;
@@ -29,23 +32,34 @@ pub(super) fn flags_layer(message: &pb::ComputeCommonCpuFlagsRequest) -> Result<
     convert::layer(message.layer)
 }
 
-pub(super) fn flags_detail(message: &pb::ComputeCommonCpuFlagsRequest) -> Detail {
-    Detail { hosts: message.include_hosts, absent: message.include_absent }
+pub(super) fn flags_detail(message: &pb::ComputeCommonCpuFlagsRequest) -> Result<Detail, DecodeError> {
+    let suggest_parts_max = message.suggest_parts_max;
+    if suggest_parts_max != 0 && !(2..=PARTS_MAX).contains(&suggest_parts_max) {
+        let problem = format!("{suggest_parts_max} is neither 0 nor 2 to {PARTS_MAX}");
+        return Err(DecodeError { field: "suggest_parts_max".to_owned(), problem });
+    }
+    Ok(Detail {
+        hosts: message.include_hosts,
+        absent: message.include_absent,
+        without: names("without", &message.without)?,
+        suggest_parts_max,
+    })
+}
+
+fn names(field: &str, names: &[String]) -> Result<BTreeSet<String>, DecodeError> {
+    if names.len() > convert::LIST_MAX {
+        let problem = format!("{} entries, limit {}", names.len(), convert::LIST_MAX);
+        return Err(DecodeError { field: field.to_owned(), problem });
+    }
+    Ok(names.iter().cloned().collect())
 }
 
 pub(super) fn scope(scope: Option<pb::HostScope>) -> Result<Scope, DecodeError> {
     let scope = scope.unwrap_or_default();
-    let names = |field: &str, names: Vec<String>| -> Result<BTreeSet<String>, DecodeError> {
-        if names.len() > convert::LIST_MAX {
-            let problem = format!("{} entries, limit {}", names.len(), convert::LIST_MAX);
-            return Err(DecodeError { field: field.to_owned(), problem });
-        }
-        Ok(names.into_iter().collect())
-    };
     Ok(Scope {
-        names: names("scope.names", scope.names)?,
+        names: names("scope.names", &scope.names)?,
         labels: scope.labels.into_iter().collect(),
-        exclude: names("scope.exclude", scope.exclude)?,
+        exclude: names("scope.exclude", &scope.exclude)?,
         arch: Some(scope.arch).filter(|arch| !arch.is_empty()),
     })
 }

@@ -137,6 +137,14 @@ impl FeatureSet {
         Self::trimmed(words, self.overflow.intersection(&other.overflow).cloned().collect())
     }
 
+    /// How many names are in both, without making the set.
+    #[must_use]
+    pub fn intersection_len(&self, other: &Self) -> usize {
+        let words = self.words.iter().zip(&other.words);
+        words.map(|(a, b)| (a & b).count_ones() as usize).sum::<usize>()
+            + self.overflow.intersection(&other.overflow).count()
+    }
+
     /// Names in either.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
@@ -231,6 +239,7 @@ mod tests {
                 prop_assert_eq!(x.len(), a.len());
                 let intersection = x.intersection(&y);
                 prop_assert_eq!(intersection.names(), owned(a.intersection(&b)));
+                prop_assert_eq!(x.intersection_len(&y), intersection.len());
                 let union = x.union(&y);
                 prop_assert_eq!(union.names(), owned(a.union(&b)));
                 let difference = x.difference(&y);

@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a test")]
 
+mod answers;
 mod guests;
 mod parts;
 mod strategies;
@@ -15,8 +16,9 @@ use vmuster_proto::{
 };
 
 use crate::{
+    answers::answer,
     parts::text,
-    strategies::{answer, inventory, issue, summary, usage},
+    strategies::{inventory, issue, summary, usage},
 };
 
 /// Through the bytes, not only the structs.

@@ -2,9 +2,9 @@
 
 use proptest::{collection, option, prelude::*};
 use vmuster_proto::model::{
-    AbsentFeature, Bytes, Cpu, CpuTopology, FlagsAnswer, FlagsGroup, FreeHugepages, Freshness, HostClass,
-    HostStanding, HostSummary, HugepagePool, Inventory, Issue, IssueKind, Layer, Memory, MemoryUsage,
-    MissingHost, Numa, NumaNode, NumaNodeUsage, NumaUsage, OwnProcess, Problem, ProblemKind, System, Usage,
+    Bytes, Cpu, CpuTopology, FreeHugepages, Freshness, HostStanding, HostSummary, HugepagePool, Inventory,
+    Issue, IssueKind, Memory, MemoryUsage, Numa, NumaNode, NumaNodeUsage, NumaUsage, OwnProcess, Problem,
+    ProblemKind, System, Usage,
 };
 
 use crate::{
@@ -199,28 +199,5 @@ prop_compose! {
         let [socket_count, core_count, thread_count, numa_node_count, host_flag_count] = numbers;
         HostSummary { standing, labels, maintenance, arch, cpu_vendor, cpu_model_name, socket_count, core_count,
             thread_count, numa_node_count, memory_total_bytes, host_flag_count, issue_count }
-    }
-}
-
-prop_compose! {
-    pub fn group()(arch in text(), vendor in maybe_text(), vendors in collection::btree_set(text(), 0..3),
-        features_ in features(), host_count: u32, hosts in collection::vec(text(), 0..3),
-        sole_blockers in collection::btree_map(text(), features(), 0..3), physical_address_bits: Option<u32>,
-        classes in collection::vec((collection::vec(text(), 0..3), any::<u32>()), 1..3), names in collection::vec(text(), 0..3)
-    ) -> FlagsGroup {
-        let classes = classes.into_iter().map(|(hosts, feature_count)| HostClass { hosts, feature_count }).collect();
-        let absent = names.into_iter().map(|name| AbsentFeature { name, lacking_classes: vec![0] }).collect();
-        FlagsGroup { arch, vendor, vendors, features: features_, host_count, hosts, sole_blockers,
-            physical_address_bits, classes, absent }
-    }
-}
-
-prop_compose! {
-    pub fn answer()(layer in prop::sample::select(vec![Layer::Host, Layer::Guest]), complete: bool,
-        groups in collection::vec(group(), 0..3), host_count: u32, fresh_host_count: u32,
-        hosts in collection::vec(standing(), 0..3),
-        missing in collection::vec((text(), problem()).prop_map(|(name, problem)| MissingHost { name, problem }), 0..3)
-    ) -> FlagsAnswer {
-        FlagsAnswer { layer, complete, groups, host_count, fresh_host_count, hosts, missing }
     }
 }

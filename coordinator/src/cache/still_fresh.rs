@@ -1,0 +1,97 @@
+//! What needs no asking: records in memory that are young enough, all hosts of a question at a time.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use futures::future::join_all;
+use vmuster_proto::model::{Freshness, Timestamp};
+
+use super::{
+    Age, HostCache, HostView, Outcome, ReadOptions, age,
+    host_cache::{Slot, address_of},
+};
+use crate::hosts::HostEntry;
+
+/// Further ahead than any record holds.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+impl HostCache {
+    /// Each of these hosts as it stands, asked again where that is not fresh enough. In the same order.
+    pub async fn read_all(
+        self: &Arc<Self>,
+        entries: &[Arc<HostEntry>],
+        options: ReadOptions,
+    ) -> Vec<HostView> {
+        let now = self.clock.now();
+        let fresh: Vec<Option<HostView>> = {
+            let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+            entries.iter().map(|entry| self.fresh_of(&slots, entry, options, now)).collect()
+        };
+        let others = entries.iter().zip(&fresh).filter(|(_, view)| view.is_none()).map(|(entry, _)| entry);
+        let mut asked = join_all(others.map(|entry| self.read(entry, options))).await.into_iter();
+        fresh.into_iter().filter_map(|view| view.or_else(|| asked.next())).collect()
+    }
+
+    /// None unless the record in memory is this host's and young enough.
+    pub(super) fn fresh(&self, entry: &Arc<HostEntry>, options: ReadOptions) -> Option<HostView> {
+        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
+        self.fresh_of(&slots, entry, options, self.clock.now())
+    }
+
+    fn fresh_of(
+        &self,
+        slots: &HashMap<String, Slot>,
+        entry: &Arc<HostEntry>,
+        options: ReadOptions,
+        now: Timestamp,
+    ) -> Option<HostView> {
+        let record = slots.get(&entry.name)?.record.as_ref()?;
+        let is_its_own = match &entry.address {
+            None => record.address.is_empty(),
+            Some(_) => record.address == address_of(entry),
+        };
+        if record.superseded || !is_its_own {
+            return None;
+        }
+        let limit = record.limited(self.limit(options));
+        let is_fresh = age(record.validated_at, now, limit) == Age::Fresh;
+        is_fresh.then(|| HostView::fresh(entry, Arc::clone(record), Outcome::StillFresh))
+    }
+
+    fn limit(&self, options: ReadOptions) -> Option<Duration> {
+        match (options.max_age, self.ttl) {
+            (Some(max_age), Some(ttl)) => Some(max_age.min(ttl)),
+            (max_age, ttl) => max_age.or(ttl),
+        }
+    }
+
+    /// Changes whenever what is known of any host does. What was read while it stayed the same holds as long as
+    /// [`HostCache::fresh_until`] says.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// The time, by the cache's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// When the first of these has to be asked again; None if one of them is not fresh now.
+    #[must_use]
+    pub fn fresh_until(&self, views: &[HostView], options: ReadOptions) -> Option<Timestamp> {
+        let limit = self.limit(options);
+        let mut first = self.clock.now().saturating_add(FOR_EVER);
+        for view in views {
+            let record = view.record.as_ref().filter(|_| view.freshness == Freshness::Fresh)?;
+            if let (Some(limit), Some(then)) = (record.limited(limit), record.validated_at) {
+                first = first.min(then.saturating_add(limit));
+            }
+        }
+        Some(first)
+    }
+}
