@@ -94,12 +94,13 @@ pub fn compose(
     };
     let candidates =
         known.models().filter(fits).map(|(model, stands)| candidate(model, stands, features, hosts));
-    // Best first: usable everywhere, least to say beside the name, known from a host, newest; then by name.
+    // Best first: usable everywhere, else some host's own; least to say beside the name; a host's own, newest; then by name.
     let best = candidates.min_by_key(|one| {
         let weight = one.require.len() + DISABLED_WEIGHT * one.disable.len();
         let is_a_hosts = one.stands.iter().any(|stands| matches!(stands.source, Source::HostModel { .. }));
         let place = one.stands.iter().filter_map(|stands| stands.place).max();
-        (Reverse(one.is_usable), weight, Reverse(is_a_hosts), Reverse(place), one.model)
+        let is_tried = one.is_usable || is_a_hosts;
+        (Reverse(one.is_usable), Reverse(is_tried), weight, Reverse(is_a_hosts), Reverse(place), one.model)
     });
     let best = best.ok_or(Refusal::NoModel)?;
     // Each model has somebody who knows it.

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, reason = "a test")]
 
 mod answers;
+mod baselines;
 mod guests;
 mod parts;
 mod strategies;
@@ -11,12 +12,16 @@ use proptest::{collection, option, prelude::*};
 use prost::Message as _;
 use vmuster_proto::{
     convert,
-    model::{FlagsAnswer, HostSummary, Inventory, Issue, IssueKind, SNAPSHOT_SCHEMA, Snapshot, Usage},
+    model::{
+        BaselineAnswer, FlagsAnswer, HostSummary, Inventory, Issue, IssueKind, SNAPSHOT_SCHEMA, Snapshot,
+        Usage,
+    },
     pb,
 };
 
 use crate::{
     answers::answer,
+    baselines::baseline_answer,
     parts::text,
     strategies::{inventory, issue, summary, usage},
 };
@@ -51,6 +56,12 @@ proptest! {
     fn summaries_survive_the_wire(summary in summary()) {
         let wire: pb::HostSummary = (&summary).into();
         prop_assert_eq!(HostSummary::try_from(over_the_wire(&wire)), Ok(summary));
+    }
+
+    #[test]
+    fn baselines_survive_the_wire(answer in baseline_answer()) {
+        let wire = convert::baseline_answer_to_pb(&answer, "g".to_owned());
+        prop_assert_eq!(BaselineAnswer::try_from(over_the_wire(&wire)), Ok(answer));
     }
 
     #[test]

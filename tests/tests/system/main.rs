@@ -19,6 +19,7 @@ mod live_cpu_tools;
 mod live_tools;
 mod mutation;
 mod questions;
+mod recorded_baselines;
 mod recorded_cpus;
 mod recorded_guests;
 mod reload;

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use vmuster_proto::model::{BaselineAnswer, CpuBaseline, Freshness, Verdict, VerdictKind};
+use vmuster_proto::model::{
+    BaselineAnswer, CpuBaseline, Freshness, MissingHost, ProblemKind, Verdict, VerdictKind,
+};
 
 use super::completeness;
 use crate::{
@@ -73,7 +75,9 @@ pub(crate) fn show(answer: &BaselineAnswer, output: BaselineOutput) -> Result<An
 
 fn exits(answer: &BaselineAnswer) -> BTreeSet<Exit> {
     let mut exits = completeness(answer.hosts.iter().map(|host| host.freshness));
-    if !answer.missing.is_empty() || answer.baselines.iter().any(|one| !one.unseen_domains.is_empty()) {
+    let unseen = answer.baselines.iter().flat_map(|one| &one.unseen_domains);
+    let is_passing = |host: &MissingHost| host.problem.kind != ProblemKind::Unsupported;
+    if !answer.missing.is_empty() || { unseen }.any(is_passing) {
         exits.insert(Exit::Incomplete);
     }
     if answer.baselines.is_empty() {
@@ -129,10 +133,7 @@ fn notes(answer: &BaselineAnswer) -> Vec<String> {
         notes
             .extend(one.refusal.iter().map(|why| format!("no baseline for {}: {why}", one.hosts.join(", "))));
         notes.extend(one.notes.iter().map(|note| format!("note: {note}")));
-        let unseen = one.unseen_domains.iter();
-        notes.extend(unseen.map(|host| {
-            format!("warning: the guests of {} could not be looked at ({})", host.name, host.problem.detail)
-        }));
+        notes.extend(unseen(&one.unseen_domains));
         notes.extend(one.verdicts.iter().filter_map(|of| match &of.verdict {
             Verdict::Unknown { missing } => {
                 Some(format!("warning: {} gives no verdict ({})", of.host, missing.join("; ")))
@@ -141,4 +142,15 @@ fn notes(answer: &BaselineAnswer) -> Vec<String> {
         }));
     }
     notes
+}
+
+/// One line, however many there are.
+fn unseen(hosts: &[MissingHost]) -> Option<String> {
+    let (first, others) = hosts.split_first()?;
+    let more = match others.len() {
+        0 => String::new(),
+        count => format!(" and of {count} more hosts"),
+    };
+    let (name, why) = (&first.name, &first.problem.detail);
+    Some(format!("warning: the guests of {name}{more} could not be looked at ({why})"))
 }

@@ -9,7 +9,8 @@ use tokio::{task::spawn_blocking, time::Instant};
 use vmuster_proto::{
     libvirt::cpu_map::CpuMap,
     model::{
-        BaselineAnswer, BaselineVerdict, CpuBaseline, FlagsGroup, Freshness, Layer, MissingHost, Verdict,
+        BaselineAnswer, BaselineVerdict, CpuBaseline, FlagsGroup, Freshness, Layer, MissingHost, ProblemKind,
+        Verdict,
     },
 };
 
@@ -241,9 +242,12 @@ fn answer(views: &[HostView], baselines: Vec<CpuBaseline>, missing: Vec<MissingH
     let counted = || views.iter().filter(|view| !left_out.contains(view.entry.name.as_str()));
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let stale: Vec<_> = counted().filter(|view| view.freshness != Freshness::Fresh).collect();
+    // A host that never tells of its guests is nothing that may pass.
+    let is_untold = |host: &MissingHost| host.problem.kind == ProblemKind::Unsupported;
     let is_known = |verdict: &BaselineVerdict| !matches!(verdict.verdict, Verdict::Unknown { .. });
-    let all_known =
-        baselines.iter().all(|one| one.verdicts.iter().all(is_known) && one.unseen_domains.is_empty());
+    let all_known = baselines
+        .iter()
+        .all(|one| one.verdicts.iter().all(is_known) && one.unseen_domains.iter().all(is_untold));
     let host_count = counted().count();
     BaselineAnswer {
         complete: missing.is_empty() && stale.is_empty() && all_known,

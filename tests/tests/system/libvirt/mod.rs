@@ -1,6 +1,7 @@
 //! Agents of hosts with a real libvirt, real QEMU guests and the real reader process.
 
 mod bad_days;
+mod baselines;
 mod captures;
 mod cpus;
 mod guests;
