@@ -149,6 +149,7 @@ fn unseen(hosts: &[MissingHost]) -> Option<String> {
     let (first, others) = hosts.split_first()?;
     let more = match others.len() {
         0 => String::new(),
+        1 => " and of 1 more host".to_owned(),
         count => format!(" and of {count} more hosts"),
     };
     let (name, why) = (&first.name, &first.problem.detail);

@@ -1,6 +1,6 @@
 //! One file a command: ask, then hand the answer to render.
 
-mod baseline;
+pub(crate) mod baseline;
 mod flags;
 mod hosts;
 

@@ -28,8 +28,10 @@ fn group(one: &CpuBaseline, width: u16) -> String {
     let mut text = heading(one);
     let Some(cpu) = &one.cpu else { return text };
     text += &model(cpu, one.model_source.as_deref());
-    text.push('\n');
-    text += &verdicts(one, width);
+    if !one.verdicts.is_empty() {
+        text.push('\n');
+        text += &verdicts(one, width);
+    }
     if !one.exceeding_domains.is_empty() {
         text += "\nGuests with more; they keep it until they are started anew:\n";
         text += &exceeding(&one.exceeding_domains, width);

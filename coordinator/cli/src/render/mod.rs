@@ -1,6 +1,8 @@
 //! How answers look. Pure: answer, time and width in; text out.
 
 pub(crate) mod baseline;
+#[cfg(test)]
+mod baseline_tests;
 mod devices;
 pub(crate) mod flags;
 mod guests;
