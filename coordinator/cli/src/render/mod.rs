@@ -24,6 +24,9 @@ const MIN_WIDTH: u16 = 40;
 /// Prose in less than this reads worse than a line that is too long.
 const MIN_LAST_COLUMN: u16 = 16;
 
+/// Hosts named in a cell: about two lines.
+const NAMED_MAX: usize = 8;
+
 /// Which part of an answer about flags to show.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum View<'a> {
@@ -33,6 +36,10 @@ pub(crate) enum View<'a> {
     Why(&'a str),
     /// What differs between classes of hosts.
     Matrix,
+    /// How the hosts could be divided.
+    Suggest,
+    /// What the others would gain without some.
+    WhatIf,
 }
 
 /// The terminal's width, else COLUMNS, else 80.
@@ -102,6 +109,20 @@ fn wrapped(words: &[&str], width: u16) -> String {
         text.push_str(word);
     }
     text + "\n"
+}
+
+/// Names for a table: the first ones, and how many more there are. All of them are in JSON.
+fn some(names: &[String]) -> String {
+    some_of(names, names.len())
+}
+
+/// The same where not all names are there.
+fn some_of(names: &[String], count: usize) -> String {
+    let named = names.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(" ");
+    match count.saturating_sub(names.len().min(NAMED_MAX)) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
 }
 
 /// How long ago, in its largest unit ("3h"), as kubectl shows ages.
