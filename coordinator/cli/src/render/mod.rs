@@ -113,13 +113,8 @@ fn wrapped(words: &[&str], width: u16) -> String {
 
 /// Names for a table: the first ones, and how many more there are. All of them are in JSON.
 fn some(names: &[String]) -> String {
-    some_of(names, names.len())
-}
-
-/// The same where not all names are there.
-fn some_of(names: &[String], count: usize) -> String {
     let named = names.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(" ");
-    match count.saturating_sub(names.len().min(NAMED_MAX)) {
+    match names.len().saturating_sub(NAMED_MAX) {
         0 => named,
         more => format!("{named} and {more} more"),
     }

@@ -8,7 +8,7 @@ use crate::render::{Columns, some, wrapped};
 /// A table for each number of parts.
 pub(super) fn suggestions(layer: Layer, group: &FlagsGroup, width: u16) -> String {
     if let Some(why) = &group.suggestions_refused {
-        return format!("No suggestion: {why}.\n");
+        return format!("No suggestion:\n{}", wrapped(&why.split(' ').collect::<Vec<_>>(), width));
     }
     if group.suggestions.is_empty() {
         return "Every host has the same flags: to divide them gains nothing.\n".to_owned();

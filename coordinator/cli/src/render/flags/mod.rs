@@ -10,7 +10,7 @@ mod why;
 use serde::Serialize;
 use vmuster_proto::model::{FLAGS_SCHEMA, FeatureSet, FlagsAnswer, FlagsGroup, Freshness, Layer, Timestamp};
 
-use super::{Columns, View, age, some_of, wrapped};
+use super::{Columns, View, age, wrapped};
 use divide::{suggestions, what_if};
 use matrix::matrix;
 use why::{Why, lacking, verdicts, why};
@@ -80,8 +80,12 @@ fn heading(layer: Layer, group: &FlagsGroup) -> String {
     }
     for unknown in &group.unknown {
         let fact = unknown.fact.replace('_', " ");
-        let hosts = some_of(&unknown.hosts, unknown.host_count as usize);
-        text += &format!("common {fact} not known: not told by {hosts}\n");
+        let more = match unknown.host_count.saturating_sub(1) {
+            0 => " reports".to_owned(),
+            more => format!(" and {more} more report"),
+        };
+        let first = unknown.hosts.first().map_or("", String::as_str);
+        text += &format!("common {fact} not known: {first}{more} none\n");
     }
     text + &format!("{flags}, layer {layer}:\n")
 }
