@@ -73,13 +73,13 @@ wait_for coordinator
 
 expected=0
 ask hosts list
-ask flags
-ask flags --matrix --label kind=recorded
-ask flags --why avx2
+ask flags --layer host
+ask flags --layer host --matrix --label kind=recorded
+ask flags --layer host --why avx2
 
 echo
 echo "One host goes down. Its last known flags still count, and the answer says so (exit code 3):"
 kill "$last"
 while [ -S "$dir/nehalem-old.sock" ]; do sleep 0.1; done
 expected=3
-ask flags --max-age 0s
+ask flags --layer host --max-age 0s

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use vmuster_coordinator::cpu_map::DEFAULT_CPU_MAP;
+use vmuster_coordinator::{cpu_map::DEFAULT_CPU_MAP, flags::PARTS_MAX};
 use vmuster_proto::model::parse_duration;
 
 /// CPU flags, capacity and placement across libvirt/KVM hosts that are never all the same.
@@ -47,6 +47,7 @@ pub(crate) struct Source {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// The CPU flags that every host has
+    #[command(subcommand_precedence_over_arg = true)]
     Flags(FlagsArguments),
     /// A CPU for guests that can run on every host, for libvirt, QEMU and others
     Baseline(BaselineArguments),
@@ -57,19 +58,28 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct FlagsArguments {
-    /// host: what the kernels show, kernel names; guest: what the hypervisors can give a guest, libvirt names
-    #[arg(long, value_enum, default_value = "host")]
+    #[command(subcommand)]
+    pub(crate) command: Option<FlagsCommand>,
+    /// guest: what the hypervisors can give a guest, libvirt names; host: what the kernels show, kernel names
+    #[arg(long, global = true, value_enum, default_value = "guest")]
     pub(crate) layer: LayerArgument,
     #[command(flatten)]
     pub(crate) scope: ScopeArguments,
-    /// Tell which hosts have FLAG and which lack it
-    #[arg(long, value_name = "FLAG", conflicts_with = "matrix")]
+    /// Tell which hosts have FLAG, by libvirt's, Linux's or QEMU's name, and which lack it
+    #[arg(long, value_name = "FLAG", conflicts_with_all = ["matrix", "suggest", "what_if"])]
     pub(crate) why: Option<String>,
     /// Show flags that differ, against classes of like hosts
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["suggest", "what_if"])]
     pub(crate) matrix: bool,
+    /// Show how the hosts could be divided, in 2 to at most PARTS parts, and what each part would gain [default: 4]
+    #[arg(long, value_name = "PARTS", num_args = 0..=1, default_missing_value = "4", conflicts_with = "what_if",
+        value_parser = clap::value_parser!(u32).range(2..=i64::from(PARTS_MAX)))]
+    pub(crate) suggest: Option<u32>,
+    /// Show what the others would gain without these hosts
+    #[arg(long, value_name = "HOST", value_delimiter = ',')]
+    pub(crate) what_if: Vec<String>,
     /// How to show the answer; plain prints one flag a line and nothing else
-    #[arg(short, long, value_enum, default_value = "table")]
+    #[arg(short, long, global = true, value_enum, default_value = "table")]
     pub(crate) output: Output,
 }
 
@@ -103,6 +113,16 @@ pub(crate) enum BaselineOutput {
     Incus,
     Json,
     Yaml,
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FlagsCommand {
+    /// What one host has and another has not
+    Diff {
+        /// As `hosts list` shows it
+        a: String,
+        /// The other one
+        b: String,
+    },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -119,7 +139,7 @@ pub(crate) enum Output {
     Yaml,
 }
 
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, PartialEq, Eq, Args)]
 pub(crate) struct ScopeArguments {
     /// Only these hosts
     #[arg(long, value_name = "HOST", value_delimiter = ',')]
@@ -212,6 +232,27 @@ mod tests {
             assert_eq!(
                 (source.max_age, source.timeout),
                 (Some(Duration::from_secs(3600)), Duration::from_secs(2))
+            );
+        }
+        for line in [
+            "--snapshots a b flags diff x y --layer host -o json",
+            "flags --layer host --snapshots a b diff x y -o json",
+        ] {
+            let arguments = parse(line);
+            assert_eq!(arguments.source.snapshots.len(), 2, "{line}");
+            let Command::Flags(flags) = arguments.command else { panic!("{line}") };
+            assert!(matches!(flags.layer, LayerArgument::Host) && flags.output == Output::Json, "{line}");
+            assert!(
+                matches!(flags.command, Some(FlagsCommand::Diff { a, b }) if a == "x" && b == "y"),
+                "{line}"
+            );
+        }
+        for (line, parts) in
+            [("flags --suggest -o json", 4), ("flags --suggest 8", 8), ("flags --suggest=2", 2)]
+        {
+            assert!(
+                matches!(parse(line).command, Command::Flags(flags) if flags.suggest == Some(parts)),
+                "{line}"
             );
         }
         let refresh = parse("hosts refresh a b --coordinator h:1");

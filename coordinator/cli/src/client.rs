@@ -58,6 +58,10 @@ pub(crate) struct FlagsRequest<'a> {
     pub(crate) layer: Layer,
     pub(crate) scope: &'a ScopeArguments,
     pub(crate) absent: bool,
+    /// What the others would gain without these.
+    pub(crate) without: &'a [String],
+    /// 0: do not divide.
+    pub(crate) suggest_parts_max: u32,
 }
 
 impl Client {
@@ -135,8 +139,8 @@ impl Client {
             include_hosts: true,
             include_absent: question.absent,
             known_generation: String::new(),
-            without: Vec::new(),
-            suggest_parts_max: 0,
+            without: question.without.to_vec(),
+            suggest_parts_max: question.suggest_parts_max,
         });
         let mut rpc = self.rpc.clone();
         let reply = self.bounded(rpc.compute_common_cpu_flags(request)).await?;

@@ -206,9 +206,7 @@ pub(super) fn generation_of(asked: &str, views: &[HostView]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use vmuster_proto::model::{Cpu, Inventory, Issue, IssueKind, System};
+    use vmuster_proto::model::{FeatureSet, GuestCpu, Hypervisor, Inventory, Issue, IssueKind, System};
 
     use super::*;
     use crate::{
@@ -216,10 +214,15 @@ mod tests {
         hosts::HostEntry,
     };
 
-    #[test]
-    fn a_host_without_guest_features_says_why() {
-        let system = System { arch: Some("x86_64".to_owned()), ..System::default() };
-        let inventory = Inventory { system: Some(system), cpu: Some(Cpu::default()), ..Inventory::default() };
+    fn view(arch: &str, cpu: Cpu, issues: &[Issue]) -> HostView {
+        let system = System { arch: Some(arch.to_owned()), ..System::default() };
+        let hypervisor = Hypervisor { machine_types: vec!["pc-q35-7.2".to_owned()], ..Hypervisor::default() };
+        let inventory = Inventory {
+            system: Some(system),
+            cpu: Some(cpu),
+            hypervisor: Some(hypervisor),
+            ..Inventory::default()
+        };
         let record = HostRecord {
             host: "a".to_owned(),
             address: String::new(),
@@ -227,15 +230,62 @@ mod tests {
             fetched_at: None,
             validated_at: None,
             inventory: Arc::new(inventory),
-            issues: [Issue::new("cpu.guest", "virConnectOpen", IssueKind::Denied, "join the group")].into(),
+            issues: issues.into(),
             superseded: false,
             saved_usage: None,
             guest_names: GuestNames::default(),
         };
         let entry = Arc::new(HostEntry::new("a", None));
-        let view = HostView::fresh(&entry, Arc::new(record), Outcome::StillFresh);
-        let problem = features_of(&view, Layer::Guest).map(|_| ()).expect_err("there are none");
-        assert!(problem.detail.contains("--layer host"), "{problem:?}");
-        assert!(problem.detail.contains("(denied, virConnectOpen: join the group)"), "{problem:?}");
+        HostView::fresh(&entry, Arc::new(record), Outcome::StillFresh)
+    }
+
+    fn problem(view: &HostView) -> String {
+        features_of(view, Layer::Guest).map(|_| ()).expect_err("it brings nothing").detail
+    }
+
+    #[test]
+    fn a_host_without_guest_features_says_why() {
+        let issue = Issue::new("cpu.guest", "virConnectOpen", IssueKind::Denied, "join the group");
+        let detail = problem(&view("x86_64", Cpu::default(), &[issue]));
+        assert!(detail.contains("--layer host"), "{detail}");
+        assert!(detail.contains("(denied, virConnectOpen: join the group)"), "{detail}");
+        for (arch, reason) in [
+            ("aarch64", "libvirt makes no CPU baseline for aarch64"),
+            ("ppc64le", "libvirt makes no CPU baseline for ppc64le"),
+            ("s390x", "on s390x only the hosts' own libvirt"),
+        ] {
+            let detail = problem(&view(arch, Cpu::default(), &[]));
+            assert!(detail.contains(reason) && detail.contains("--layer host"), "{detail}");
+        }
+    }
+
+    #[test]
+    fn the_guest_layer_takes_what_libvirt_says_and_the_cpus_vendor() {
+        let guest = |vendor: Option<&str>| {
+            Some(GuestCpu {
+                features: Some(FeatureSet::from_names(["sse4.1"]).expect("valid")),
+                vendor: vendor.map(str::to_owned),
+                ..GuestCpu::default()
+            })
+        };
+        let bits = Some(46);
+        let cpu = Cpu { physical_address_bits: bits, guest: guest(Some("Hygon")), ..Cpu::default() };
+        let of_libvirt = view("x86_64", cpu.clone(), &[]);
+        let host = features_of(&of_libvirt, Layer::Guest).expect("it has features");
+        assert_eq!((host.vendor, host.physical_address_bits), (Some("HygonGenuine"), bits));
+        assert_eq!(host.features.names(), ["sse4.1"]);
+        assert_eq!(host.machine_types.map(FeatureSet::names), Some(vec!["pc-q35-7.2"]));
+        assert_eq!(host.usable_models, None, "an empty list is not reported");
+        let named = Cpu { vendor: Some("AuthenticAMD".to_owned()), ..cpu.clone() };
+        let named = view("x86_64", named, &[]);
+        assert_eq!(features_of(&named, Layer::Guest).expect("features").vendor, Some("AuthenticAMD"));
+        for unknown in [None, Some("Transmeta")] {
+            let detail = problem(&view("x86_64", Cpu { guest: guest(unknown), ..cpu.clone() }, &[]));
+            assert!(detail.contains("does not report its CPU's vendor"), "{detail}");
+        }
+        let flags = Cpu { host_flags: Some(FeatureSet::default()), ..cpu };
+        let flags = view("x86_64", flags, &[]);
+        let host = features_of(&flags, Layer::Host).expect("it has flags");
+        assert_eq!((host.vendor, host.machine_types), (None, None), "the layers are never mixed");
     }
 }

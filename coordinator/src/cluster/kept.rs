@@ -83,3 +83,102 @@ fn holds(then: &Moment, until: Timestamp, now: &Moment) -> bool {
         && then.when <= now.when
         && now.when < until
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use tokio::time::Instant;
+    use vmuster_proto::{
+        clock::Clock,
+        model::{Cpu, FeatureSet, Inventory, Layer, System},
+    };
+
+    use super::*;
+    use crate::{
+        cache::{GuestNames, HostRecord, ReadOptions},
+        cluster::Cluster,
+        flags::Detail,
+        hosts::{HostEntry, Scope},
+    };
+
+    #[derive(Debug)]
+    struct SetClock(AtomicU64);
+
+    impl Clock for SetClock {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_unix_millis(self.0.load(Ordering::Relaxed)).expect("in range")
+        }
+    }
+
+    const START: u64 = 1_000_000_000_000;
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn record(name: &str) -> HostRecord {
+        let flags = FeatureSet::from_names(["fpu", name]).expect("valid");
+        let system = System { arch: Some("x86_64".to_owned()), ..System::default() };
+        let cpu = Cpu { host_flags: Some(flags), ..Cpu::default() };
+        HostRecord {
+            host: name.to_owned(),
+            address: String::new(),
+            reported_name: String::new(),
+            fetched_at: None,
+            validated_at: Timestamp::from_unix_millis(START).ok(),
+            inventory: Arc::new(Inventory { system: Some(system), cpu: Some(cpu), ..Inventory::default() }),
+            issues: Arc::default(),
+            superseded: false,
+            saved_usage: None,
+            guest_names: GuestNames::default(),
+        }
+    }
+
+    fn registry() -> Registry {
+        Registry::new(["a", "b"].map(|name| HostEntry::new(name, None))).expect("distinct")
+    }
+
+    fn question(detail: Detail) -> FlagsQuestion {
+        FlagsQuestion { layer: Layer::Host, scope: Scope::default(), detail }
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_given_again_only_while_a_second_look_would_find_the_same() {
+        let clock = Arc::new(SetClock(AtomicU64::new(START)));
+        let cache =
+            Arc::new(HostCache::of_records([record("a"), record("b")], Arc::<SetClock>::clone(&clock)));
+        let cluster = Cluster::new(registry(), cache);
+        let deadline = Instant::now() + HOUR;
+        let ask = async |detail: Detail, max_age: Option<Duration>| {
+            cluster
+                .common_flags(&question(detail), ReadOptions { max_age, deadline })
+                .await
+                .expect("an answer")
+        };
+        let plainly = async || ask(Detail::default(), Some(HOUR)).await;
+        let first = plainly().await;
+        assert!(Arc::ptr_eq(&first, &plainly().await));
+        let other = ask(Detail { absent: true, ..Detail::default() }, Some(HOUR)).await;
+        assert!(first.1 != other.1, "another question");
+        assert!(!Arc::ptr_eq(&first, &ask(Detail::default(), None).await), "another age");
+        assert!(!Arc::ptr_eq(&first, &plainly().await), "of two ages the last is kept");
+
+        let first = plainly().await;
+        cluster.set_registry(registry()).await;
+        let second = plainly().await;
+        assert!(!Arc::ptr_eq(&first, &second) && *first == *second, "another registry, the same hosts");
+
+        clock.0.store(START - 1, Ordering::Relaxed);
+        assert!(!Arc::ptr_eq(&second, &plainly().await), "the clock was set back");
+        let third = plainly().await;
+        clock.0.store(START + 3_599_999, Ordering::Relaxed);
+        assert!(Arc::ptr_eq(&third, &plainly().await), "it still holds");
+        clock.0.store(START + 3_600_000, Ordering::Relaxed);
+        let late = plainly().await;
+        assert!(!late.0.complete && late.0.hosts.len() == 2, "a second look finds them stale");
+        assert!(!Arc::ptr_eq(&late, &plainly().await), "hosts that are not fresh are looked at each time");
+
+        clock.0.store(START, Ordering::Relaxed);
+        assert!(plainly().await.0.complete);
+        cluster.cache().supersede("a", deadline).await;
+        assert!(!plainly().await.0.complete, "what is known of a host has changed");
+    }
+}

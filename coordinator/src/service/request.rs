@@ -119,4 +119,17 @@ mod tests {
             assert_eq!(time(nonsense), Duration::from_millis(99_750), "{nonsense}");
         }
     }
+
+    #[test]
+    fn a_division_has_two_to_eight_parts() {
+        let detail = |suggest_parts_max: u32| {
+            flags_detail(&pb::ComputeCommonCpuFlagsRequest { suggest_parts_max, ..Default::default() })
+        };
+        for good in [0, 2, 8] {
+            assert_eq!(detail(good).expect("good").suggest_parts_max, good);
+        }
+        for bad in [1, 9, u32::MAX] {
+            assert_eq!(detail(bad).expect_err("bad").field, "suggest_parts_max");
+        }
+    }
 }

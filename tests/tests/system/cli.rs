@@ -81,7 +81,7 @@ fn flags_of_real_daemons_and_of_snapshots_are_the_same() {
     let config_file = config_file.display().to_string();
     let mut coordinator = Daemon::start("vmuster-coordinator", &["--config", &config_file, "serve"]);
 
-    let plain = ["flags", "-o", "plain"];
+    let plain = ["flags", "--layer", "host", "-o", "plain"];
     let of_coordinator = vmuster(home.path(), &[&["--coordinator", &socket], &plain[..]].concat());
     let mut arguments = vec!["--snapshots"];
     arguments.extend(snapshots.iter().map(String::as_str));

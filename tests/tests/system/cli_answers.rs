@@ -40,9 +40,9 @@ fn snapshots_are_answered_on_a_terminal_too() {
     let home = tempdir().expect("a home");
     let file = snapshot(home.path(), "kvm-01");
     for (arguments, words) in [
-        (vec!["--snapshots", &file, "flags", "-o", "plain"], "fpu"),
+        (vec!["--snapshots", &file, "flags", "--layer", "host", "-o", "plain"], "fpu"),
         (vec!["--snapshots", &file, "hosts", "list"], "kvm-01"),
-        (vec!["--snapshots", &file, "flags", "--matrix"], "Every host has the same flags"),
+        (vec!["--snapshots", &file, "flags", "--layer", "host", "--matrix"], "Every host has the same flags"),
     ] {
         let ended = on_terminal(home.path(), &arguments);
         assert!(ended.code == 0 && ended.stdout.contains(words), "{arguments:?}: {ended:?}");
@@ -54,7 +54,8 @@ async fn a_progress_bar_costs_no_second_call() {
     let home = tempdir().expect("a home");
     let agent = TestAgent::start(&host("nehalem-old"), home.path().join("a.sock")).await;
     let ask = |more: &[&str]| {
-        let arguments = [&["--agents", &agent.address, "flags", "-o", "plain"], more].concat();
+        let arguments =
+            [&["--agents", &agent.address, "flags", "--layer", "host", "-o", "plain"], more].concat();
         let ended = on_terminal(home.path(), &arguments);
         assert!(ended.code == 0 && ended.stdout.contains("fpu"), "{ended:?}");
         agent.calls()
@@ -72,12 +73,15 @@ async fn a_host_that_cannot_be_asked_shows_in_every_command_and_its_exit_code() 
     let mut gone = TestAgent::start(&host("rome-2s"), home.path().join("b.sock")).await;
     let dead = format!("unix:{}", home.path().join("never.sock").display());
     let both = format!("{},{}", agent.address, gone.address);
-    assert_eq!(vmuster(home.path(), &["--agents", &both, "flags"]).code, 0);
+    assert_eq!(vmuster(home.path(), &["--agents", &both, "flags", "--layer", "host"]).code, 0);
     gone.stop().await;
 
     // Never seen, so it may be of any architecture: asking for one must not drop it.
     let with_dead = format!("{},{dead}", agent.address);
-    let ended = vmuster(home.path(), &["--agents", &with_dead, "flags", "--arch", "x86_64", "-o", "plain"]);
+    let ended = vmuster(
+        home.path(),
+        &["--agents", &with_dead, "flags", "--layer", "host", "--arch", "x86_64", "-o", "plain"],
+    );
     assert!(ended.code == 3 && ended.stderr.contains("never.sock is missing"), "{ended:?}");
 
     for command in [vec!["hosts", "refresh"], vec!["hosts", "list", "--max-age", "0s"]] {
@@ -85,7 +89,7 @@ async fn a_host_that_cannot_be_asked_shows_in_every_command_and_its_exit_code() 
         let ended = vmuster(home.path(), &arguments);
         assert!(ended.code == 3 && ended.stdout.contains("stale"), "{arguments:?}: {ended:?}");
     }
-    let ended = on_terminal(home.path(), &["--agents", &both, "flags", "--max-age", "0s"]);
+    let ended = on_terminal(home.path(), &["--agents", &both, "flags", "--layer", "host", "--max-age", "0s"]);
     assert_eq!(ended.code, 3, "asked in vain a moment ago is not fresh: {ended:?}");
     let show = ["--agents", &both, "hosts", "show", &gone.address, "-o", "json"];
     let ended = vmuster(home.path(), &show);
@@ -173,7 +177,7 @@ async fn a_loud_agent_spoils_nobody_elses_answer_and_no_terminal() {
     let agent = TestAgent::start(&host("nehalem-old"), home.path().join("a.sock")).await;
     for (makes_no_sense, code) in [(true, 3), (false, 0)] {
         let both = format!("{},{}", agent.address, loud_agent(makes_no_sense).await);
-        for command in [vec!["hosts", "refresh"], vec!["flags"], vec!["hosts", "list"]] {
+        for command in [vec!["hosts", "refresh"], vec!["flags", "--layer", "host"], vec!["hosts", "list"]] {
             let arguments = [&["--agents", &both], command.as_slice()].concat();
             let ended = vmuster(home.path(), &arguments);
             assert_eq!(ended.code, code, "{ended:?}");
@@ -183,7 +187,7 @@ async fn a_loud_agent_spoils_nobody_elses_answer_and_no_terminal() {
             assert!(all.len() < 20_000, "{} bytes", all.len());
         }
     }
-    let refused = vmuster(home.path(), &["--coordinator", &agent.address, "flags"]);
+    let refused = vmuster(home.path(), &["--coordinator", &agent.address, "flags", "--layer", "host"]);
     assert!(refused.code == 4 && refused.stderr.contains("is it a vmuster coordinator?"), "{refused:?}");
 }
 
@@ -201,7 +205,7 @@ async fn a_host_whose_flags_were_not_all_read_is_missing_for_just_that_reason() 
     let doubtful = TestAgent::start(&recorded, home.path().join("a.sock")).await;
     let whole = TestAgent::start(&host("rome-2s"), home.path().join("b.sock")).await;
     let both = format!("{},{}", doubtful.address, whole.address);
-    let ended = vmuster(home.path(), &["--agents", &both, "flags", "-o", "plain"]);
+    let ended = vmuster(home.path(), &["--agents", &both, "flags", "--layer", "host", "-o", "plain"]);
     assert_eq!(ended.code, 3, "{ended:?}");
     assert!(
         ended.stderr.contains("a.sock is missing") && ended.stderr.contains("/proc/cpuinfo: CPUs 1 "),

@@ -41,16 +41,16 @@ impl Fleet {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_question_within_the_day_asks_nobody_and_max_age_zero_asks_without_a_body() {
     let fleet = Fleet::start().await;
-    let first = fleet.ask(&["flags", "-o", "plain"]);
+    let first = fleet.ask(&["flags", "--layer", "host", "-o", "plain"]);
     assert_eq!(first.code, 0, "{}", first.stderr);
     let once = Calls { inventories: 1, ..Calls::default() };
     assert_eq!(fleet.calls(), [once; 3]);
 
-    let second = fleet.ask(&["flags", "-o", "plain"]);
+    let second = fleet.ask(&["flags", "--layer", "host", "-o", "plain"]);
     assert_eq!(second, first);
     assert_eq!(fleet.calls(), [once; 3], "a second question within the day makes no call");
 
-    let third = fleet.ask(&["flags", "-o", "plain", "--max-age", "0s"]);
+    let third = fleet.ask(&["flags", "--layer", "host", "-o", "plain", "--max-age", "0s"]);
     assert_eq!(third, first);
     assert_eq!(fleet.calls(), [Calls { unchanged: 1, ..once }; 3], "one call a host, and no body");
 }
@@ -59,11 +59,11 @@ async fn a_second_question_within_the_day_asks_nobody_and_max_age_zero_asks_with
 async fn a_stopped_agent_is_stale_if_it_was_known_and_missing_if_not_and_never_dropped() {
     let mut fleet = Fleet::start().await;
     // The one whose absence would widen the answer.
-    let all = fleet.ask(&["flags", "-o", "plain"]);
+    let all = fleet.ask(&["flags", "--layer", "host", "-o", "plain"]);
     fleet.agents[2].stop().await;
     let stopped = fleet.agents[2].address.clone();
 
-    let known = fleet.ask(&["flags", "-o", "json", "--max-age", "0s"]);
+    let known = fleet.ask(&["flags", "--layer", "host", "-o", "json", "--max-age", "0s"]);
     assert_eq!(known.code, 3, "{}", known.stderr);
     assert!(known.stderr.contains(&format!("{stopped} is stale")), "{}", known.stderr);
     let answer: serde_json::Value = serde_json::from_str(&known.stdout).expect("JSON");
@@ -81,10 +81,10 @@ async fn a_stopped_agent_is_stale_if_it_was_known_and_missing_if_not_and_never_d
     assert_eq!(features, before, "flags do not drift while a host is off");
 
     // Within the day its record still holds.
-    assert_eq!(fleet.ask(&["flags", "-o", "plain"]), all);
+    assert_eq!(fleet.ask(&["flags", "--layer", "host", "-o", "plain"]), all);
 
     fleet.home = tempdir().expect("a home that never asked before");
-    let unknown = fleet.ask(&["flags", "-o", "json"]);
+    let unknown = fleet.ask(&["flags", "--layer", "host", "-o", "json"]);
     assert_eq!(unknown.code, 3, "{}", unknown.stderr);
     let answer: serde_json::Value = serde_json::from_str(&unknown.stdout).expect("JSON");
     assert_eq!(answer["missing"][0]["name"], stopped.as_str());
@@ -96,7 +96,11 @@ async fn a_stopped_agent_is_stale_if_it_was_known_and_missing_if_not_and_never_d
         agent.stop().await;
     }
     fleet.home = tempdir().expect("another such home");
-    assert_eq!(fleet.ask(&["flags"]).code, 4, "nobody answers and nothing is known: no answer");
+    assert_eq!(
+        fleet.ask(&["flags", "--layer", "host"]).code,
+        4,
+        "nobody answers and nothing is known: no answer"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,7 +156,7 @@ async fn a_restarted_coordinator_asks_nobody_and_answers_the_same() {
         let coordinator = TestCoordinator::start(fleet.sockets.path(), &hosts).await;
         answers.push(vmuster(
             fleet.home.path(),
-            &["--coordinator", &coordinator.address, "flags", "-o", "json"],
+            &["--coordinator", &coordinator.address, "flags", "--layer", "host", "-o", "json"],
         ));
         coordinator.stop().await;
     }

@@ -10,6 +10,7 @@ mod cli_answers;
 mod discovery;
 mod exit_codes;
 mod feature_names;
+mod flags_of_guests;
 mod freshness;
 mod house_rules;
 mod hung_mount;

@@ -27,6 +27,9 @@ const MIN_WIDTH: u16 = 40;
 /// Prose in less than this reads worse than a line that is too long.
 const MIN_LAST_COLUMN: u16 = 16;
 
+/// Hosts named in a cell: about two lines.
+const NAMED_MAX: usize = 8;
+
 /// Which part of an answer about flags to show.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum View<'a> {
@@ -36,6 +39,10 @@ pub(crate) enum View<'a> {
     Why(&'a str),
     /// What differs between classes of hosts.
     Matrix,
+    /// How the hosts could be divided.
+    Suggest,
+    /// What the others would gain without some.
+    WhatIf,
 }
 
 /// The terminal's width, else COLUMNS, else 80.
@@ -105,6 +112,15 @@ fn wrapped(words: &[&str], width: u16) -> String {
         text.push_str(word);
     }
     text + "\n"
+}
+
+/// Names for a table: the first ones, and how many more there are. All of them are in JSON.
+fn some(names: &[String]) -> String {
+    let named = names.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(" ");
+    match names.len().saturating_sub(NAMED_MAX) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
 }
 
 /// How long ago, in its largest unit ("3h"), as kubectl shows ages.

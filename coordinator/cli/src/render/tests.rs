@@ -14,21 +14,21 @@ use vmuster_proto::model::{
 use super::*;
 use crate::client::HostReport;
 
-const WIDTH: u16 = 80;
+pub(super) const WIDTH: u16 = 80;
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     "2026-11-22T20:00:00Z".parse().expect("a time")
 }
 
-fn set(names: &[&str]) -> FeatureSet {
+pub(super) fn set(names: &[&str]) -> FeatureSet {
     FeatureSet::from_names(names.iter().copied()).expect("valid")
 }
 
-fn owned(names: &[&str]) -> Vec<String> {
+pub(super) fn owned(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-fn standing(name: &str, freshness: Freshness, validated_at: Option<&str>) -> HostStanding {
+pub(super) fn standing(name: &str, freshness: Freshness, validated_at: Option<&str>) -> HostStanding {
     let refused = || Problem {
         kind: ProblemKind::Unreachable,
         detail: format!("cannot connect to {name}:9440: Connection refused (os error 111)"),
@@ -46,7 +46,7 @@ fn standing(name: &str, freshness: Freshness, validated_at: Option<&str>) -> Hos
     }
 }
 
-fn answer() -> FlagsAnswer {
+pub(super) fn answer() -> FlagsAnswer {
     let common = "apic clflush cmov cpuid cx16 cx8 de fpu fxsr ht hypervisor lahf_lm lm mca mce mmx msr mtrr nopl nx pae";
     let group = FlagsGroup {
         arch: "x86_64".to_owned(),
