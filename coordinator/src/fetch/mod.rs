@@ -3,6 +3,7 @@
 //! Knows how an agent is asked: connection, deadline that covers the body, size limit, and what each failure means. Must
 //! not know what is cached. A connection is made for each fetch: with a TTL of a day a pool would only hold memory.
 
+mod cpu;
 mod error;
 
 use std::{sync::Arc, time::Duration};
