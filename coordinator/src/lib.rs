@@ -3,6 +3,7 @@
 //! Knows who is in the cluster, how to ask an agent, how long an answer holds, and how to decide from what is known. Must
 //! not know how a host is read, nor how an answer is shown.
 
+pub mod accounting;
 pub mod baseline;
 pub mod cache;
 pub mod cluster;
@@ -11,10 +12,11 @@ pub mod cpu_map;
 pub mod fetch;
 pub mod flags;
 pub mod hosts;
+pub mod migration;
 pub mod server;
 pub mod service;
 pub mod snapshots;
 mod status;
 mod text_file;
 
-pub use status::{EMPTY_SCOPE, HOST_NOT_REGISTERED, INVALID_FIELD, reason_of};
+pub use status::{DOMAIN_NOT_FOUND, EMPTY_SCOPE, HOST_NOT_REGISTERED, INVALID_FIELD, reason_of};

@@ -6,7 +6,10 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use vmuster_proto::{convert::DecodeError, transport::error_status};
 
-use crate::{cluster::ClusterError, hosts::ScopeError};
+use crate::{
+    cluster::{ClusterError, MigrationError},
+    hosts::ScopeError,
+};
 
 /// ErrorInfo.reason: a field is unset or out of range.
 pub const INVALID_FIELD: &str = "INVALID_FIELD";
@@ -15,13 +18,27 @@ pub const HOST_NOT_REGISTERED: &str = "HOST_NOT_REGISTERED";
 /// ErrorInfo.reason: the scope matches no host.
 pub const EMPTY_SCOPE: &str = "EMPTY_SCOPE";
 
+/// ErrorInfo.reason: the one host asked for is not known and does not answer.
+const HOST_MISSING: &str = "HOST_MISSING";
+/// ErrorInfo.reason: the host has no such domain.
+pub const DOMAIN_NOT_FOUND: &str = "DOMAIN_NOT_FOUND";
+
 pub(crate) fn cluster_error(error: &ClusterError) -> Status {
     match error {
         ClusterError::Scope(error) => scope_error(error),
-        ClusterError::HostMissing { .. } => {
-            error_status(Code::Unavailable, error.to_string(), "HOST_MISSING")
-        }
+        ClusterError::HostMissing { .. } => error_status(Code::Unavailable, error.to_string(), HOST_MISSING),
         ClusterError::Offline => error_status(Code::FailedPrecondition, error.to_string(), "OFFLINE"),
+    }
+}
+
+pub(crate) fn migration_error(error: &MigrationError) -> Status {
+    let wrong = |field: &str| invalid(&DecodeError { field: field.to_owned(), problem: error.to_string() });
+    match error {
+        MigrationError::Scope(error) => scope_error(error),
+        MigrationError::Definition(_) => wrong("domain_xml"),
+        MigrationError::Ambiguous { .. } => wrong("domain.domain"),
+        MigrationError::Source { .. } => error_status(Code::Unavailable, error.to_string(), HOST_MISSING),
+        MigrationError::NotFound { .. } => error_status(Code::NotFound, error.to_string(), DOMAIN_NOT_FOUND),
     }
 }
 

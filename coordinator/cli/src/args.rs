@@ -54,6 +54,9 @@ pub(crate) enum Command {
     /// The hosts and what is known of them
     #[command(subcommand, subcommand_precedence_over_arg = true)]
     Hosts(HostsCommand),
+    /// Where a guest can go
+    #[command(subcommand, subcommand_precedence_over_arg = true)]
+    Migrate(MigrateCommand),
 }
 
 #[derive(Debug, Args)]
@@ -113,6 +116,7 @@ pub(crate) enum BaselineOutput {
     Incus,
     Json,
     Yaml,
+}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum FlagsCommand {
@@ -181,6 +185,51 @@ pub(crate) enum HostsCommand {
         #[arg(short, long, value_enum, default_value = "table")]
         output: Output,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MigrateCommand {
+    /// For each host whether a guest can move there as it is now, and every reason why not
+    ///
+    /// Exit codes: 0 a host can take it; 3 none for sure, but of some it is not known; 1 none can; others as always.
+    Check(MigrateCheckArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MigrateCheckArguments {
+    /// The guest: its UUID, or its name on the host
+    #[arg(long, value_name = "UUID|NAME", requires = "from", required_unless_present = "xml")]
+    pub(crate) domain: Option<String>,
+    /// The host it is on
+    #[arg(long, value_name = "HOST", requires = "domain")]
+    pub(crate) from: Option<String>,
+    /// A guest's definition (virsh dumpxml), wherever it is; - reads standard input
+    #[arg(long, value_name = "FILE|-", conflicts_with_all = ["domain", "from"])]
+    pub(crate) xml: Option<PathBuf>,
+    /// Only to these hosts [default: all others]
+    #[arg(long, value_name = "HOST", value_delimiter = ',')]
+    pub(crate) to: Vec<String>,
+    /// Only to hosts with this label
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) labels: Vec<(String, String)>,
+    /// Leave this host out
+    #[arg(long, value_name = "HOST", value_delimiter = ',')]
+    pub(crate) exclude: Vec<String>,
+    /// How to show the answer; plain prints the names of hosts that can take it, one a line
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: Output,
+}
+
+impl MigrateCheckArguments {
+    /// The candidates.
+    pub(crate) fn scope(&self) -> ScopeArguments {
+        ScopeArguments {
+            hosts: self.to.clone(),
+            labels: self.labels.clone(),
+            exclude: self.exclude.clone(),
+            arch: None,
+        }
+    }
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -11,7 +11,7 @@ use tower::{ServiceExt as _, util::BoxCloneSyncService};
 use vmuster_coordinator::{cluster::Cluster, service::ClusterApi};
 use vmuster_proto::{
     convert::{self, DecodeError, duration_to_pb},
-    model::{FlagsAnswer, HostStanding, HostSummary, Inventory, Issue, Layer, Usage},
+    model::{FlagsAnswer, HostStanding, HostSummary, Inventory, Issue, Layer, MigrationAnswer, Usage},
     pb::{self, cluster_service_client::ClusterServiceClient, cluster_service_server::ClusterServiceServer},
     transport::{CLUSTER_REPLY_MAX_BYTES, CONNECT_DEADLINE, DialError, Peer, PeerAddress, connect},
 };
@@ -62,6 +62,14 @@ pub(crate) struct FlagsRequest<'a> {
     pub(crate) without: &'a [String],
     /// 0: do not divide.
     pub(crate) suggest_parts_max: u32,
+}
+
+/// A guest that may move.
+pub(crate) enum Guest {
+    /// On a host.
+    Domain { host: String, domain: String },
+    /// By its definition.
+    Xml(String),
 }
 
 impl Client {
@@ -194,6 +202,27 @@ impl Client {
             usage: reply.usage.map(Usage::try_from).transpose().map_err(nonsense)?,
             issues: convert::issues(reply.issues).map_err(nonsense)?,
         })
+    }
+
+    pub(crate) async fn check_migration(
+        &mut self,
+        guest: Guest,
+        candidates: &ScopeArguments,
+        max_age: Option<Duration>,
+    ) -> Result<MigrationAnswer, Failure> {
+        use pb::check_migration_request::Guest as Asked;
+        let guest = match guest {
+            Guest::Domain { host, domain } => Asked::Domain(pb::DomainOfHost { host, domain }),
+            Guest::Xml(xml) => Asked::DomainXml(xml),
+        };
+        let request = self.request(pb::CheckMigrationRequest {
+            guest: Some(guest),
+            scope: Some(scope(candidates)?),
+            max_age: max_age.map(duration_to_pb),
+        });
+        let mut rpc = self.rpc.clone();
+        let reply = self.bounded(rpc.check_migration(request)).await?;
+        MigrationAnswer::try_from(reply.into_inner()).map_err(nonsense)
     }
 
     /// Asks hosts again that are at least `max_age` old (None: whatever the coordinator takes for stale).

@@ -4,26 +4,26 @@
 
 mod baseline;
 mod flags;
+mod hosts;
 mod kept;
+mod migration;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use futures::{Stream, StreamExt as _, stream::FuturesUnordered};
-use tokio::time::{Instant, timeout};
-use vmuster_proto::{
-    model::{HostSummary, Issue, IssueKind, Problem, ProblemKind, Usage},
-    transport::PeerAddress,
-};
+use tokio::time::Instant;
+use vmuster_proto::model::HostSummary;
 
 pub use baseline::BaselineQuestion;
 pub use flags::FlagsQuestion;
+pub use hosts::HostReport;
 use kept::KeptAnswers;
+pub use migration::{Guest, MigrationError, MigrationQuestion};
 
 use crate::{
     cache::{HostCache, HostView, ReadOptions},
     cpu_map::DEFAULT_CPU_MAP,
-    fetch::FetchedUsage,
     hosts::{Registry, Scope, ScopeError},
 };
 
@@ -53,17 +53,6 @@ pub struct Cluster {
     cache: Arc<HostCache>,
     cpu_map_directory: PathBuf,
     kept: KeptAnswers,
-}
-
-/// One host in full.
-#[derive(Debug, Clone)]
-pub struct HostReport {
-    /// Facts and how they stand.
-    pub view: HostView,
-    /// Figures of the moment, if asked for and received.
-    pub usage: Option<Usage>,
-    /// Everything absent or doubtful.
-    pub issues: Vec<Issue>,
 }
 
 impl Cluster {
@@ -132,67 +121,6 @@ impl Cluster {
         Ok((views.iter().map(summary).collect(), hosts.len(), next))
     }
 
-    /// One host in full.
-    ///
-    /// # Errors
-    /// Not registered, or nothing is known of it.
-    pub async fn show(
-        &self,
-        host: &str,
-        options: ReadOptions,
-        with_usage: bool,
-    ) -> Result<HostReport, ClusterError> {
-        let entry = Arc::clone(&Scope::of(host).select(&self.registry.load())?[0]);
-        let usage = if with_usage { self.usage(entry.address.as_ref(), options).await } else { None };
-        if let Some(Ok(FetchedUsage { inventory_fingerprint, .. })) = &usage {
-            // A reboot or upgrade inside the TTL shows here first.
-            let known = self.cache.last_known(&entry.name, options.deadline).await;
-            let known = known.map(|record| record.inventory.fingerprint.clone());
-            if known.is_some() && known != *inventory_fingerprint {
-                self.cache.supersede(&entry.name, options.deadline).await;
-            }
-        }
-        let view = self.cache.read(&entry, options).await;
-        let Some(record) = &view.record else {
-            let detail = view.problem.map(|problem| problem.detail).unwrap_or_default();
-            return Err(ClusterError::HostMissing { host: host.to_owned(), detail });
-        };
-        let mut issues = record.issues.to_vec();
-        if let Some(problem) = &view.problem {
-            issues.push(Issue::new(
-                "inventory",
-                view.standing().address,
-                IssueKind::Stale,
-                problem.detail.clone(),
-            ));
-        }
-        let usage = match usage {
-            Some(Ok(fetched)) => {
-                issues.extend(fetched.issues);
-                Some(fetched.usage)
-            }
-            Some(Err(problem)) => {
-                issues.push(Issue::new("usage", "GetUsage", usage_issue(problem.kind), problem.detail));
-                None
-            }
-            None => record.saved_usage.as_deref().filter(|_| with_usage).cloned(),
-        };
-        vmuster_proto::model::sort_issues(&mut issues);
-        Ok(HostReport { view, usage, issues })
-    }
-
-    /// None: there is nobody to ask. Takes half of the time there is at most: the inventory needs the rest.
-    async fn usage(
-        &self,
-        address: Option<&PeerAddress>,
-        options: ReadOptions,
-    ) -> Option<Result<FetchedUsage, Problem>> {
-        let half = options.deadline.saturating_duration_since(Instant::now()) / 2;
-        let usage = timeout(half, self.cache.fetcher()?.usage(address?)).await;
-        let late = || Problem::new(ProblemKind::Timeout, "no usage in half of the caller's time; allow more");
-        Some(usage.unwrap_or_else(|_| Err(late())))
-    }
-
     /// Asks the hosts in scope again; each view comes as its host ends. The first value is how many there will be.
     ///
     /// # Errors
@@ -231,16 +159,6 @@ fn of_arch(mut views: Vec<HostView>, arch: Option<&str>) -> Vec<HostView> {
         });
     }
     views
-}
-
-fn usage_issue(kind: ProblemKind) -> IssueKind {
-    match kind {
-        ProblemKind::Timeout => IssueKind::Timeout,
-        ProblemKind::Denied => IssueKind::Denied,
-        ProblemKind::Malformed => IssueKind::Malformed,
-        ProblemKind::Unsupported => IssueKind::Unsupported,
-        ProblemKind::Unreachable | ProblemKind::Failed => IssueKind::Missing,
-    }
 }
 
 fn summary(view: &HostView) -> HostSummary {

@@ -1,13 +1,13 @@
-//! Questions to a host's libvirt about CPUs, by way of its agent.
+//! What an agent's libvirt says of CPU definitions.
 
 use vmuster_proto::{
-    convert::cpu_comparison,
+    convert,
     model::{CpuComparison, Problem},
     pb,
     transport::PeerAddress,
 };
 
-use super::{Fetcher, error::FetchError};
+use super::{FetchError, Fetcher};
 
 impl Fetcher {
     /// A CPU that all of these `<cpu>` elements' hosts can run, by this host's libvirt, as a `<cpu>` element.
@@ -25,26 +25,28 @@ impl Fetcher {
             let request =
                 pb::AgentServiceComputeCpuBaselineRequest { cpu_xml: cpus.to_vec(), expand_features };
             let reply = client.compute_cpu_baseline(self.request(request)).await;
-            Ok(reply.map_err(FetchError::Status)?.into_inner().cpu_xml)
+            Ok(reply.map_err(FetchError::Cpu)?.into_inner().cpu_xml)
         };
         self.bounded(address, call).await
     }
 
-    /// Whether this host can run a CPU, and in its libvirt's words why not.
+    /// Whether the host can run the CPU of this libvirt `<cpu>` element, and in libvirt's words why not.
     ///
     /// # Errors
-    /// Why there is no verdict.
+    /// Why the agent or its libvirt gave no verdict.
     pub async fn compare_cpu(
         &self,
         address: &PeerAddress,
-        cpu: &str,
+        cpu_xml: &str,
     ) -> Result<(CpuComparison, String), Problem> {
         let call = async {
+            let request = self.request(pb::CompareCpuRequest { cpu_xml: cpu_xml.to_owned() });
             let mut client = self.client(address).await?;
-            let request = pb::CompareCpuRequest { cpu_xml: cpu.to_owned() };
-            let reply =
-                client.compare_cpu(self.request(request)).await.map_err(FetchError::Status)?.into_inner();
-            Ok((cpu_comparison("comparison", reply.comparison).map_err(FetchError::Decode)?, reply.detail))
+            let reply = client.compare_cpu(request).await.map_err(FetchError::Cpu)?.into_inner();
+            let comparison =
+                convert::cpu_comparison("comparison", reply.comparison).map_err(FetchError::Decode)?;
+            // Shown in an answer, where it is cut and made printable.
+            Ok((comparison, reply.detail))
         };
         self.bounded(address, call).await
     }

@@ -9,6 +9,8 @@ use vmuster_proto::{
     transport::{DialError, PeerAddress},
 };
 
+use crate::status::reason_of;
+
 /// Why an agent could not be asked.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
@@ -18,6 +20,9 @@ pub(super) enum FetchError {
     TimedOut(Duration),
     #[error("{}", .0.message())]
     Status(Status),
+    /// Of a question about a CPU, whose errors tell of libvirt.
+    #[error("{}", .0.message())]
+    Cpu(Status),
     #[error("the answer makes no sense: {0}")]
     Decode(DecodeError),
     #[error("the answer makes no sense: it lacks {0}")]
@@ -34,6 +39,7 @@ impl FetchError {
             Self::Dial(DialError::Denied { .. }) => ProblemKind::Denied,
             Self::Decode(_) | Self::Incomplete(_) | Self::WrongFingerprint => ProblemKind::Malformed,
             Self::Status(status) => status_kind(status),
+            Self::Cpu(status) => cpu_kind(status),
         };
         let detail = match &self {
             Self::Dial(error) => error.to_string(),
@@ -58,6 +64,16 @@ fn status_kind(status: &Status) -> ProblemKind {
     }
 }
 
+/// The agent's own reasons first: an agent without a reader says "unavailable", and is reached all the same.
+fn cpu_kind(status: &Status) -> ProblemKind {
+    match reason_of(status).as_deref() {
+        Some("INVALID_CPU") => ProblemKind::Malformed,
+        Some("CPU_REFUSED" | "TOO_MANY_QUESTIONS") => ProblemKind::Failed,
+        Some("HYPERVISOR_UNAVAILABLE") => ProblemKind::Unsupported,
+        _ => status_kind(status),
+    }
+}
+
 fn has_io_error(status: &Status) -> bool {
     let mut cause = status.source();
     while let Some(error) = cause {
@@ -67,4 +83,22 @@ fn has_io_error(status: &Status) -> bool {
         cause = error.source();
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use vmuster_proto::transport::error_status;
+
+    use super::*;
+
+    #[test]
+    fn an_agents_words_about_a_cpu() {
+        let kind = |code, reason| cpu_kind(&error_status(code, "words", reason));
+        assert_eq!(kind(Code::InvalidArgument, "INVALID_CPU"), ProblemKind::Malformed);
+        assert_eq!(kind(Code::FailedPrecondition, "CPU_REFUSED"), ProblemKind::Failed);
+        assert_eq!(kind(Code::Unavailable, "HYPERVISOR_UNAVAILABLE"), ProblemKind::Unsupported);
+        assert_eq!(kind(Code::PermissionDenied, "ROLE_TOO_LOW"), ProblemKind::Denied);
+        assert_eq!(cpu_kind(&Status::unavailable("no way")), ProblemKind::Unreachable);
+        assert_eq!(cpu_kind(&Status::unimplemented("an older agent")), ProblemKind::Unsupported);
+    }
 }

@@ -1,5 +1,6 @@
 //! ClusterService: the wire on one side, [`Cluster`] on the other.
 
+mod migration;
 mod request;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
@@ -177,7 +178,7 @@ impl ClusterService for ClusterApi {
         request: Request<pb::CheckMigrationRequest>,
     ) -> Result<Response<pb::CheckMigrationResponse>, Status> {
         require_role(&request, Role::Reader)?;
-        Err(not_implemented("CheckMigration"))
+        migration::check(self, request).await
     }
 }
 

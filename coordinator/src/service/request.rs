@@ -11,6 +11,7 @@ use vmuster_proto::{
 };
 
 use crate::{
+    cluster::Guest,
     flags::{Detail, PARTS_MAX},
     hosts::Scope,
 };
@@ -64,6 +65,26 @@ pub(super) fn scope(scope: Option<pb::HostScope>) -> Result<Scope, DecodeError> 
     })
 }
 
+/// The guest of a migration check.
+pub(super) fn migrating_guest(
+    guest: Option<pb::check_migration_request::Guest>,
+) -> Result<Guest, DecodeError> {
+    let wrong =
+        |field: &str, problem: &str| DecodeError { field: field.to_owned(), problem: problem.to_owned() };
+    match guest {
+        None => Err(wrong("guest", "must be set: a domain or domain_xml")),
+        Some(pb::check_migration_request::Guest::DomainXml(xml)) => Ok(Guest::Xml(xml)),
+        Some(pb::check_migration_request::Guest::Domain(pb::DomainOfHost { host, domain })) => {
+            for (field, value) in [("domain.host", &host), ("domain.domain", &domain)] {
+                if value.is_empty() || value.len() > convert::TEXT_MAX_BYTES {
+                    return Err(wrong(field, "must be a name of reasonable length"));
+                }
+            }
+            Ok(Guest::OnHost { host, domain })
+        }
+    }
+}
+
 pub(super) fn page(message: &pb::ListHostsRequest) -> Result<(Option<String>, usize), DecodeError> {
     if message.page_size > PAGE_MAX {
         let problem = format!("{} is more than {PAGE_MAX}", message.page_size);
@@ -103,6 +124,21 @@ fn parse_grpc_timeout(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_migration_is_of_one_guest() {
+        use pb::check_migration_request::Guest as Asked;
+        let on = |host: &str, domain: &str| {
+            let domain = pb::DomainOfHost { host: host.to_owned(), domain: domain.to_owned() };
+            migrating_guest(Some(Asked::Domain(domain)))
+        };
+        assert!(on("kvm-01", "db-1").is_ok());
+        assert_eq!(on("", "db-1").expect_err("no host").field, "domain.host");
+        assert_eq!(on("kvm-01", &"x".repeat(5000)).expect_err("too long").field, "domain.domain");
+        assert_eq!(migrating_guest(None).expect_err("none").field, "guest");
+        let xml = migrating_guest(Some(Asked::DomainXml("<domain/>".to_owned())));
+        assert_eq!(xml, Ok(Guest::Xml("<domain/>".to_owned())));
+    }
 
     #[test]
     fn answers_before_the_callers_deadline() {

@@ -11,6 +11,7 @@ mod domains;
 mod guest;
 mod inventory;
 mod issue;
+mod migration;
 mod standing;
 mod usage;
 mod verdict;

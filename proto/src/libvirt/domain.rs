@@ -22,9 +22,21 @@ const PINS_MAX: usize = 16_384;
 /// # Errors
 /// It is another document or none, has no name or UUID, or a value makes no sense: what is promised must be exact.
 pub fn parse(text: &str) -> Result<Domain, XmlError> {
+    let domain = of_caller(text)?;
+    if domain.uuid.is_empty() { Err(missing("uuid")) } else { Ok(domain) }
+}
+
+fn missing(element: &str) -> XmlError {
+    XmlError::value("<domain>", format!("it has no <{element}>"))
+}
+
+/// The same of a definition that libvirt may not have seen: it gives a UUID to one that has none. That is empty here.
+///
+/// # Errors
+/// See [`parse`].
+pub fn of_caller(text: &str) -> Result<Domain, XmlError> {
     let document = document(text, "domain", DEFINITION_MAX_BYTES)?;
     let root = document.root_element();
-    let missing = |element: &str| XmlError::value("<domain>", format!("it has no <{element}>"));
     let memory = child(root, "memory").map(|node| amount(node, "KiB")).transpose()?;
     let current = child(root, "currentMemory").map(|node| amount(node, "KiB")).transpose()?;
     let vcpu = child(root, "vcpu");
@@ -36,7 +48,7 @@ pub fn parse(text: &str) -> Result<Domain, XmlError> {
     // A running one has a number; whether it is paused, its definition does not say.
     let state = if root.attribute("id").is_some() { "running" } else { "shut_off" };
     Ok(Domain {
-        uuid: child_text(root, "uuid").ok_or_else(|| missing("uuid"))?.to_ascii_lowercase(),
+        uuid: child_text(root, "uuid").unwrap_or_default().to_ascii_lowercase(),
         name: child_text(root, "name").ok_or_else(|| missing("name"))?,
         state: Some(state.to_owned()),
         persistent: None,

@@ -98,7 +98,10 @@ fn what_cannot_be_counted_is_refused() {
     assert_eq!(problem("<memory>-1</memory>"), "memory: '-1' is not a number");
     assert_eq!(problem("<vcpu>many</vcpu>"), "<vcpu>: 'many' is not a number");
     assert!(problem("<vcpu cpuset='x'>1</vcpu>").starts_with("vcpu/@cpuset: "));
-    assert_eq!(parse("<domain/>").expect_err("no uuid").to_string(), "<domain>: it has no <uuid>");
+    assert_eq!(parse("<domain/>").expect_err("no name").to_string(), "<domain>: it has no <name>");
+    let new = "<domain><name>a</name></domain>";
+    assert_eq!(parse(new).expect_err("no uuid").to_string(), "<domain>: it has no <uuid>");
+    assert_eq!(of_caller(new).map(|domain| (domain.name, domain.uuid)), Ok(("a".to_owned(), String::new())));
 }
 
 #[test]

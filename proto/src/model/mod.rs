@@ -14,6 +14,7 @@ mod guest;
 mod hundredths;
 mod inventory;
 mod issue;
+mod migration;
 #[cfg(feature = "schema")]
 mod schema;
 mod snapshot;
@@ -41,6 +42,7 @@ pub use guest::{CpuComparison, CpuDefinition, CpuFeature, GuestCpu, GuestCpuMode
 pub use hundredths::{Hundredths, ParseHundredthsError};
 pub use inventory::{HugepagePool, Inventory, Memory, Numa, NumaNode, System};
 pub use issue::{Issue, IssueKind, sort_issues};
+pub use migration::{Finding, MIGRATION_SCHEMA, MigrationAnswer, MigrationVerdict};
 pub use snapshot::{SNAPSHOT_SCHEMA, Snapshot};
 pub use standing::{Freshness, HostStanding, HostSummary, MissingHost, Problem, ProblemKind};
 pub use text::printable;

@@ -3,6 +3,7 @@
 pub(crate) mod baseline;
 mod flags;
 mod hosts;
+mod migrate;
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -30,6 +31,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Answered, Failure> {
         Command::Hosts(hosts) => {
             hosts::run(&mut asked.client, hosts, max_age, asked.embedded.is_some()).await
         }
+        Command::Migrate(migrate) => migrate::run(&mut asked.client, migrate, max_age).await,
     }?;
     answered.notes.splice(0..0, asked.notes);
     if let Some(cluster) = asked.embedded {

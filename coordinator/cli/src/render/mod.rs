@@ -7,6 +7,9 @@ mod devices;
 pub(crate) mod flags;
 mod guests;
 pub(crate) mod hosts;
+pub(crate) mod migrate;
+#[cfg(test)]
+mod migrate_tests;
 #[cfg(test)]
 mod tests;
 

@@ -1,0 +1,112 @@
+//! One host: its facts, its figures of the moment, and whether the one still goes with the other.
+
+use std::sync::Arc;
+
+use tokio::time::{Instant, timeout};
+use vmuster_proto::{
+    model::{Issue, IssueKind, Problem, ProblemKind, Usage, sort_issues},
+    transport::PeerAddress,
+};
+
+use super::{Cluster, ClusterError};
+use crate::{
+    cache::{HostView, ReadOptions},
+    fetch::FetchedUsage,
+    hosts::{HostEntry, Scope},
+};
+
+/// One host in full.
+#[derive(Debug, Clone)]
+pub struct HostReport {
+    /// Facts and how they stand.
+    pub view: HostView,
+    /// Figures of the moment, if asked for and received.
+    pub usage: Option<Usage>,
+    /// Everything absent or doubtful.
+    pub issues: Vec<Issue>,
+}
+
+/// What an agent said of its usage; None: there is nobody to ask.
+pub(super) type AskedUsage = Option<Result<FetchedUsage, Problem>>;
+
+impl Cluster {
+    /// One host in full.
+    ///
+    /// # Errors
+    /// Not registered, or nothing is known of it.
+    pub async fn show(
+        &self,
+        host: &str,
+        options: ReadOptions,
+        with_usage: bool,
+    ) -> Result<HostReport, ClusterError> {
+        let entry = Arc::clone(&Scope::of(host).select(&self.registry.load())?[0]);
+        let (view, usage) = if with_usage {
+            self.read_anew(&entry, options).await
+        } else {
+            (self.cache.read(&entry, options).await, None)
+        };
+        let Some(record) = &view.record else {
+            let detail = view.problem.map(|problem| problem.detail).unwrap_or_default();
+            return Err(ClusterError::HostMissing { host: host.to_owned(), detail });
+        };
+        let mut issues = record.issues.to_vec();
+        if let Some(problem) = &view.problem {
+            issues.push(Issue::new(
+                "inventory",
+                view.standing().address,
+                IssueKind::Stale,
+                problem.detail.clone(),
+            ));
+        }
+        let usage = match usage {
+            Some(Ok(fetched)) => {
+                issues.extend(fetched.issues);
+                Some(fetched.usage)
+            }
+            Some(Err(problem)) => {
+                issues.push(Issue::new("usage", "GetUsage", usage_issue(problem.kind), problem.detail));
+                None
+            }
+            None => record.saved_usage.as_deref().filter(|_| with_usage).cloned(),
+        };
+        sort_issues(&mut issues);
+        Ok(HostReport { view, usage, issues })
+    }
+
+    /// The host's figures of the moment, and its facts as they are by then: a reboot or upgrade inside the TTL shows in
+    /// the figures first, and what is cached is then asked for again.
+    pub(super) async fn read_anew(
+        &self,
+        entry: &Arc<HostEntry>,
+        options: ReadOptions,
+    ) -> (HostView, AskedUsage) {
+        let usage = self.usage(entry.address.as_ref(), options).await;
+        if let Some(Ok(FetchedUsage { inventory_fingerprint, .. })) = &usage {
+            let known = self.cache.last_known(&entry.name, options.deadline).await;
+            let known = known.map(|record| record.inventory.fingerprint.clone());
+            if known.is_some() && known != *inventory_fingerprint {
+                self.cache.supersede(&entry.name, options.deadline).await;
+            }
+        }
+        (self.cache.read(entry, options).await, usage)
+    }
+
+    /// None: there is nobody to ask. Takes half of the time there is at most: the inventory needs the rest.
+    async fn usage(&self, address: Option<&PeerAddress>, options: ReadOptions) -> AskedUsage {
+        let half = options.deadline.saturating_duration_since(Instant::now()) / 2;
+        let usage = timeout(half, self.cache.fetcher()?.usage(address?)).await;
+        let late = || Problem::new(ProblemKind::Timeout, "no usage in half of the caller's time; allow more");
+        Some(usage.unwrap_or_else(|_| Err(late())))
+    }
+}
+
+fn usage_issue(kind: ProblemKind) -> IssueKind {
+    match kind {
+        ProblemKind::Timeout => IssueKind::Timeout,
+        ProblemKind::Denied => IssueKind::Denied,
+        ProblemKind::Malformed => IssueKind::Malformed,
+        ProblemKind::Unsupported => IssueKind::Unsupported,
+        ProblemKind::Unreachable | ProblemKind::Failed => IssueKind::Missing,
+    }
+}

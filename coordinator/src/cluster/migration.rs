@@ -1,0 +1,247 @@
+//! Where can this guest go? Everybody concerned is asked anew.
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+use tokio::time::{Instant, timeout_at};
+use vmuster_proto::{
+    libvirt::{XmlError, domain, render},
+    model::{
+        Domain, Finding, Freshness, Issue, MigrationAnswer, MigrationVerdict, Problem, ProblemKind, Usage,
+        VerdictKind,
+    },
+};
+
+use super::{Cluster, none_of_arch, of_arch};
+use crate::{
+    cache::{HostRecord, HostView, ReadOptions},
+    hosts::{HostEntry, Scope, ScopeError},
+    migration::{Comparison, GuestFacts, HostFacts, check, comparable},
+};
+
+/// A guest to move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Guest {
+    /// A domain on a host.
+    OnHost {
+        /// A registered name.
+        host: String,
+        /// UUID or name.
+        domain: String,
+    },
+    /// A definition: a libvirt `<domain>` element.
+    Xml(String),
+}
+
+/// A question about a move.
+#[derive(Debug, Clone)]
+pub struct MigrationQuestion {
+    /// What would move.
+    pub guest: Guest,
+    /// Where to; the guest's own host is left out.
+    pub scope: Scope,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    /// The scope is wrong.
+    #[error(transparent)]
+    Scope(#[from] ScopeError),
+    /// The definition makes no sense.
+    #[error("the definition makes no sense: {0}")]
+    Definition(XmlError),
+    /// The guest's host cannot be asked for it.
+    #[error("the guests of '{host}' are not known: {detail}")]
+    Source {
+        /// Which.
+        host: String,
+        /// Why.
+        detail: String,
+    },
+    /// No such guest.
+    #[error(
+        "there is no domain '{domain}' on '{host}'; `vmuster hosts show {host} -o json` lists those it has"
+    )]
+    NotFound {
+        /// Where.
+        host: String,
+        /// UUID or name.
+        domain: String,
+    },
+    /// Which of them?
+    #[error("{count} domains on '{host}' are called '{domain}': give a UUID")]
+    Ambiguous {
+        /// Where.
+        host: String,
+        /// The name.
+        domain: String,
+        /// How many.
+        count: usize,
+    },
+}
+
+/// One host as it was found.
+struct Found {
+    view: HostView,
+    record: Option<Arc<HostRecord>>,
+    usage: Option<Usage>,
+    issues: Vec<Issue>,
+    doubt: Option<String>,
+}
+
+impl Cluster {
+    /// For each candidate whether the guest can go there, and why not.
+    ///
+    /// # Errors
+    /// The scope or the guest is wrong, or its host cannot be asked.
+    pub async fn check_migration(
+        &self,
+        question: &MigrationQuestion,
+        options: ReadOptions,
+    ) -> Result<MigrationAnswer, MigrationError> {
+        let mut hosts = question.scope.select(&self.registry.load())?;
+        let (domain, source) = match &question.guest {
+            Guest::Xml(text) => (domain::of_caller(text).map_err(MigrationError::Definition)?, None),
+            Guest::OnHost { host, domain } => {
+                let entry = Arc::clone(&Scope::of(host).select(&self.registry.load())?[0]);
+                let found = self.found(&entry, sooner(options)).await;
+                (find(&entry.name, domain, &found)?, Some(found))
+            }
+        };
+        let source_host = source.as_ref().map(|source| source.view.entry.name.clone());
+        hosts.retain(|host| Some(&host.name) != source_host.as_ref());
+        if hosts.is_empty() {
+            let own = source_host.unwrap_or_default();
+            return Err(
+                ScopeError::Empty(format!("the guest is on {own}, and no other host is in scope")).into()
+            );
+        }
+        let source = source.as_ref();
+        let judged = join_all(hosts.iter().map(|host| self.judge(&domain, source, host, options))).await;
+        let arch = question.scope.arch.as_deref();
+        // Only now is it known which hosts are of it.
+        let kept = of_arch(judged.iter().map(|(view, _)| view.clone()).collect(), arch);
+        let kept: Vec<_> = kept.iter().map(|view| view.entry.name.as_str()).collect();
+        if kept.is_empty() {
+            return Err(none_of_arch(&question.scope).into());
+        }
+        let verdicts = judged
+            .iter()
+            .filter(|(view, _)| kept.contains(&view.entry.name.as_str()))
+            .map(|(view, findings)| MigrationVerdict::of(view.standing(), findings.clone()))
+            .collect();
+        Ok(MigrationAnswer { domain, source_host, verdicts })
+    }
+
+    /// A host's facts and figures now.
+    async fn found(&self, entry: &Arc<HostEntry>, options: ReadOptions) -> Found {
+        let (view, usage) = self.read_anew(entry, options).await;
+        let record = view.record.clone();
+        let mut issues: Vec<Issue> = record.iter().flat_map(|record| record.issues.iter().cloned()).collect();
+        let mut doubts = Vec::new();
+        if let Some(problem) = view.problem.as_ref().filter(|_| view.freshness != Freshness::Fresh) {
+            doubts.push(format!("its facts are the last known ones ({}: {})", problem.kind, problem.detail));
+        }
+        let usage = match usage {
+            Some(Ok(fetched)) => {
+                issues.extend(fetched.issues);
+                Some(fetched.usage)
+            }
+            Some(Err(problem)) => {
+                // What was true at the last reading is no help: guests come and go.
+                if view.problem.as_ref().is_none_or(|known| known.detail != problem.detail) {
+                    let Problem { kind, detail } = problem;
+                    doubts.push(format!("what is used there now is not known ({kind}: {detail})"));
+                }
+                None
+            }
+            None => record.as_ref().and_then(|record| record.saved_usage.as_deref().cloned()),
+        };
+        let doubt = (!doubts.is_empty()).then(|| doubts.join("; "));
+        Found { view, record, usage, issues, doubt }
+    }
+
+    async fn judge(
+        &self,
+        domain: &Domain,
+        source: Option<&Found>,
+        host: &Arc<HostEntry>,
+        options: ReadOptions,
+    ) -> (HostView, Vec<Finding>) {
+        let found = self.found(host, sooner(options)).await;
+        let Some(facts) = found.facts(None) else {
+            let problem = found.view.problem.as_ref();
+            let why = problem.map(|problem| format!("{}: {}", problem.kind, problem.detail));
+            let detail = format!("nothing is known of this host ({})", why.unwrap_or_default());
+            return (found.view, vec![Finding::new("freshness", VerdictKind::Unknown, detail)]);
+        };
+        let comparison = self.compare(domain, &facts, &found, options).await;
+        let facts = HostFacts { comparison: comparison.as_ref(), ..facts };
+        let source = source.and_then(|source| source.facts(None));
+        let findings = check(&GuestFacts { domain }, source.as_ref(), &facts);
+        (found.view, findings)
+    }
+
+    /// None: there is nothing to compare, or nobody to ask.
+    async fn compare(
+        &self,
+        domain: &Domain,
+        facts: &HostFacts<'_>,
+        found: &Found,
+        options: ReadOptions,
+    ) -> Option<Comparison> {
+        let definition = comparable(domain, facts)?;
+        let (fetcher, address) = (self.cache.fetcher()?, found.view.entry.address.as_ref()?);
+        let definition = render::cpu(definition);
+        let asked = fetcher.compare_cpu(address, &definition);
+        let late = || Problem::new(ProblemKind::Timeout, "no answer before the caller's deadline");
+        Some(timeout_at(options.deadline, asked).await.unwrap_or_else(|_| Err(late())))
+    }
+}
+
+/// Two questions follow each other, and the second needs time too.
+fn sooner(options: ReadOptions) -> ReadOptions {
+    let now = Instant::now();
+    let rest = options.deadline.saturating_duration_since(now);
+    ReadOptions { deadline: now + rest / 3 * 2, ..options }
+}
+
+impl Found {
+    /// None: nothing is known of it.
+    fn facts<'a>(&'a self, comparison: Option<&'a Comparison>) -> Option<HostFacts<'a>> {
+        Some(HostFacts {
+            inventory: &self.record.as_ref()?.inventory,
+            usage: self.usage.as_ref(),
+            issues: &self.issues,
+            doubt: self.doubt.as_deref(),
+            maintenance: self.view.entry.maintenance,
+            comparison,
+        })
+    }
+}
+
+/// The guest by its UUID, else by its name.
+fn find(host: &str, wanted: &str, found: &Found) -> Result<Domain, MigrationError> {
+    let Some(domains) = found.usage.as_ref().and_then(|usage| usage.domains.as_deref()) else {
+        let issue = found.issues.iter().find(|issue| issue.section.starts_with("usage"));
+        let why = issue.map(|issue| issue.detail.clone());
+        let missing = || found.view.problem.as_ref().map(|problem| problem.detail.clone());
+        let detail = found.doubt.clone().or(why).or_else(missing);
+        let detail = detail.unwrap_or_else(|| "the host does not report its guests".to_owned());
+        return Err(MigrationError::Source { host: host.to_owned(), detail });
+    };
+    if let Some(domain) = domains.iter().find(|domain| domain.uuid.eq_ignore_ascii_case(wanted)) {
+        return Ok(domain.clone());
+    }
+    let named: Vec<_> = domains.iter().filter(|domain| domain.name == wanted).collect();
+    match named.as_slice() {
+        [domain] => Ok((*domain).clone()),
+        [] => Err(MigrationError::NotFound { host: host.to_owned(), domain: wanted.to_owned() }),
+        several => Err(MigrationError::Ambiguous {
+            host: host.to_owned(),
+            domain: wanted.to_owned(),
+            count: several.len(),
+        }),
+    }
+}

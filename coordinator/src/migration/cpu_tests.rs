@@ -1,0 +1,138 @@
+//! CPUs of every mode, with and without libvirt's word.
+
+use vmuster_proto::model::{
+    Problem, ProblemKind,
+    VerdictKind::{No, Unknown, Yes},
+};
+
+use super::*;
+use crate::migration::testing::{Facts, facts, features, told};
+
+fn custom(model: &str, listed: &[(&str, &str)]) -> Facts {
+    let mut facts = facts();
+    facts.domain.cpu = Some(CpuDefinition {
+        mode: Some("custom".to_owned()),
+        model: Some(model.to_owned()),
+        features: features(listed),
+        ..CpuDefinition::default()
+    });
+    facts
+}
+
+fn kinds(facts: &Facts) -> Vec<VerdictKind> {
+    told(cpu, facts).into_iter().map(|said| said.0).collect()
+}
+
+fn asked(mut facts: Facts, said: CpuComparison, words: &str) -> Facts {
+    facts.target.comparison = Some(Ok((said, words.to_owned())));
+    facts
+}
+
+#[test]
+fn libvirts_word_counts_and_features_are_named() {
+    let lacks = custom("Rome", &[("require", "avx512f")]);
+    let no = asked(lacks.clone(), CpuComparison::Incompatible, "missing features: avx512f");
+    assert_eq!(
+        told(cpu, &no),
+        [
+            (No, "libvirt there says that the host cannot run it: missing features: avx512f".to_owned()),
+            (No, "the host cannot give avx512f".to_owned())
+        ]
+    );
+    let yes = custom("Rome", &[("require", "aes")]);
+    assert_eq!(told(cpu, &asked(yes.clone(), CpuComparison::Superset, "")), []);
+    assert_eq!(
+        told(cpu, &asked(custom("Milan", &[]), CpuComparison::Identical, "")),
+        [],
+        "it knows its models"
+    );
+    assert_eq!(kinds(&asked(lacks.clone(), CpuComparison::Superset, "")), [Unknown], "they disagree");
+    let silent = |mut facts: Facts| {
+        facts.target.comparison = Some(Err(Problem::new(ProblemKind::Timeout, "late")));
+        told(cpu, &facts)
+    };
+    let late = "libvirt there could not compare the CPU (timeout): late";
+    assert_eq!(silent(yes), [(Unknown, late.to_owned())], "what names say is not enough");
+    assert_eq!(silent(lacks)[0].0, No, "but it is enough for a no");
+}
+
+#[test]
+fn without_libvirt_names_decide() {
+    assert_eq!(kinds(&custom("Rome", &[("require", "aes")])), [Yes], "with a note");
+    assert_eq!(kinds(&custom("Rome", &[("require", "avx512f")])), [No]);
+    assert_eq!(kinds(&custom("Milan", &[])), [No]);
+}
+
+#[test]
+fn other_modes() {
+    let with_mode = |mode: &str, state: &str| {
+        let mut facts = custom("", &[]);
+        facts.domain.state = Some(state.to_owned());
+        let mode = Some(mode.to_owned());
+        facts.domain.cpu = Some(CpuDefinition { mode, ..CpuDefinition::default() });
+        facts
+    };
+    assert_eq!(kinds(&with_mode("host-model", "shut_off")), [Yes]);
+    assert_eq!(kinds(&with_mode("host-model", "running")), [Unknown]);
+    let mut picky = with_mode("host-model", "shut_off");
+    picky.domain.cpu.as_mut().expect("a CPU").features = features(&[("require", "avx512f")]);
+    assert_eq!(kinds(&picky), [No]);
+    assert_eq!(kinds(&with_mode("quantum", "running")), [Unknown]);
+    let mut default = facts();
+    default.domain.cpu = None;
+    assert_eq!(kinds(&default), [Yes]);
+    default.domain.cpu = Some(CpuDefinition::default());
+    assert_eq!(kinds(&default), [Yes], "only a layout of memory");
+}
+
+#[test]
+fn an_invariant_tsc_may_not_move() {
+    let tsc = asked(custom("Rome", &[("require", "invtsc")]), CpuComparison::Superset, "");
+    let said = told(cpu, &tsc);
+    assert!(said.len() == 1 && said[0].0 == Unknown && said[0].1.contains("TSC's frequency"), "{said:?}");
+    let mut stopped = tsc;
+    stopped.domain.state = Some("shut_off".to_owned());
+    assert_eq!(told(cpu, &stopped), []);
+}
+
+#[test]
+fn facts_of_kvm_say_nothing_of_emulated_guests() {
+    let mut facts = custom("Rome", &[("require", "avx512f")]);
+    assert!(comparable(&facts.domain, &facts.target.facts()).is_some());
+    facts.domain.virt_type = Some("qemu".to_owned());
+    assert!(comparable(&facts.domain, &facts.target.facts()).is_none());
+    let same = "QEMU computes its CPU, and is 7.2.22 on both hosts";
+    assert_eq!(told(cpu, &facts), [(Yes, same.to_owned())]);
+    facts.driver().qemu_version = Some("8.0.0".to_owned());
+    assert_eq!(kinds(&facts), [Unknown]);
+    facts.source = None;
+    assert_eq!(kinds(&facts), [Unknown]);
+    facts.guest_cpu().virt_type = Some("qemu".to_owned());
+    assert_eq!(kinds(&facts), [No], "the host's facts are of emulated guests too");
+}
+
+#[test]
+fn vendors() {
+    let said = |change: fn(&mut Facts)| {
+        let mut facts = custom("Rome", &[]);
+        change(&mut facts);
+        told(vendor, &facts).pop()
+    };
+    assert_eq!(said(|_| ()), None);
+    let intel = said(|facts| facts.domain.cpu.as_mut().expect("a CPU").vendor = Some("Intel".to_owned()));
+    assert_eq!(intel, Some((No, "the guest's CPU is made for Intel, and guests there get AMD's".to_owned())));
+    assert_eq!(said(|facts| facts.domain.cpu.as_mut().expect("a CPU").vendor = Some("AMD".to_owned())), None);
+    let crossed = said(|facts| facts.cpu().vendor = Some("GenuineIntel".to_owned())).expect("a word");
+    assert!(crossed.0 == No && crossed.1.contains("no guest moves between them"), "{crossed:?}");
+    assert_eq!(said(|facts| facts.cpu().vendor = None).map(|said| said.0), Some(Unknown));
+    let stopped = said(|facts| {
+        facts.cpu().vendor = Some("GenuineIntel".to_owned());
+        facts.domain.state = Some("shut_off".to_owned());
+    });
+    assert_eq!(stopped, None, "it starts anew");
+    let emulated = said(|facts| {
+        facts.cpu().vendor = Some("GenuineIntel".to_owned());
+        facts.domain.virt_type = Some("qemu".to_owned());
+    });
+    assert_eq!(emulated, None);
+}

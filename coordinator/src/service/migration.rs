@@ -1,0 +1,25 @@
+//! CheckMigration.
+
+use tonic::{Request, Response, Status};
+use vmuster_proto::pb;
+
+use super::{
+    ClusterApi,
+    request::{migrating_guest, scope},
+};
+use crate::{
+    cluster::MigrationQuestion,
+    status::{invalid, migration_error},
+};
+
+pub(super) async fn check(
+    api: &ClusterApi,
+    request: Request<pb::CheckMigrationRequest>,
+) -> Result<Response<pb::CheckMigrationResponse>, Status> {
+    let options = api.options(&request, request.get_ref().max_age)?;
+    let message = request.into_inner();
+    let guest = migrating_guest(message.guest).map_err(|error| invalid(&error))?;
+    let scope = scope(message.scope).map_err(|error| invalid(&error))?;
+    let checked = api.cluster.check_migration(&MigrationQuestion { guest, scope }, options).await;
+    Ok(Response::new((&checked.map_err(|error| migration_error(&error))?).into()))
+}
