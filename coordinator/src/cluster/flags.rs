@@ -110,7 +110,7 @@ pub(super) fn features_of(view: &HostView, layer: Layer) -> Result<HostFeatures<
 /// The advice first: a long reason is cut at its end.
 const NO_VENDOR: &str = "its CPU's vendor, and guests do not move between vendors; ask for --layer host";
 
-/// cpuinfo's word for the vendor. libvirt's is a second source: snapshots of libvirt alone lack the first.
+/// The vendor of the guests' CPUs, in cpuinfo's words. It is the host's own, but for guests that are emulated.
 fn vendor_of_guests(cpu: &Cpu) -> Option<&str> {
     let libvirts = || match cpu.guest.as_ref()?.vendor.as_deref()? {
         "Intel" => Some("GenuineIntel"),
@@ -118,7 +118,7 @@ fn vendor_of_guests(cpu: &Cpu) -> Option<&str> {
         "Hygon" => Some("HygonGenuine"),
         _ => None,
     };
-    cpu.vendor.as_deref().or_else(libvirts)
+    libvirts().or(cpu.vendor.as_deref())
 }
 
 fn no_guest_features(record: &HostRecord, arch: &str) -> Problem {
