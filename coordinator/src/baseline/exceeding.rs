@@ -2,7 +2,7 @@
 
 use vmuster_proto::model::{CpuDefinition, Domain, ExceedingDomain, FeatureSet};
 
-use super::{Known, known::with_policy};
+use super::{GuestHost, Known, known::with_policy};
 
 /// States in which a guest has no CPU yet; what it gets is decided when it is started.
 const WITHOUT_CPU: [&str; 2] = ["shut_off", "crashed"];
@@ -10,7 +10,7 @@ const WITHOUT_CPU: [&str; 2] = ["shut_off", "crashed"];
 /// The guests of a host that are beyond these features, or may be; by name.
 #[must_use]
 pub fn exceeding(
-    host: &str,
+    host: &GuestHost<'_>,
     domains: &[Domain],
     features: &FeatureSet,
     known: &Known,
@@ -19,9 +19,9 @@ pub fn exceeding(
         .iter()
         .filter(|domain| !domain.state.as_deref().is_some_and(|state| WITHOUT_CPU.contains(&state)))
         .filter_map(|domain| {
-            let (beyond, detail) = beyond(domain.cpu.as_ref(), features, known)?;
+            let (beyond, detail) = beyond(domain.cpu.as_ref(), features, known, host)?;
             Some(ExceedingDomain {
-                host: host.to_owned(),
+                host: host.name.to_owned(),
                 uuid: domain.uuid.clone(),
                 name: domain.name.clone(),
                 state: domain.state.clone().unwrap_or_default(),
@@ -35,7 +35,12 @@ pub fn exceeding(
 }
 
 /// Features beyond, and what else is; None: nothing is.
-fn beyond(cpu: Option<&CpuDefinition>, features: &FeatureSet, known: &Known) -> Option<(FeatureSet, String)> {
+fn beyond(
+    cpu: Option<&CpuDefinition>,
+    features: &FeatureSet,
+    known: &Known,
+    host: &GuestHost<'_>,
+) -> Option<(FeatureSet, String)> {
     let untold = |detail: &str| Some((FeatureSet::default(), detail.to_owned()));
     let Some(cpu) = cpu else {
         return untold(
@@ -53,7 +58,10 @@ fn beyond(cpu: Option<&CpuDefinition>, features: &FeatureSet, known: &Known) -> 
     let stands = known.of(model);
     let mut has = given;
     for one in stands {
-        has = has.union(&one.surely.difference(&taken));
+        let of_model = one.surely.difference(&taken);
+        // Without a full check QEMU leaves out what the host lacks, and nobody is told.
+        let is_whole = cpu.check.as_deref() == Some("full");
+        has = has.union(&if is_whole { of_model } else { of_model.intersection(&host.features()) });
     }
     let beyond = has.difference(features);
     if stands.is_empty() {

@@ -1,7 +1,7 @@
 //! Whatever model is chosen, a guest gets exactly what was asked for.
 
 use proptest::{collection, prelude::*};
-use vmuster_proto::model::{CpuDefinition, CpuFeature, FeatureSet, GuestCpu, GuestCpuModel, Verdict};
+use vmuster_proto::model::{CpuDefinition, CpuFeature, Domain, FeatureSet, GuestCpu, GuestCpuModel, Verdict};
 
 use super::*;
 
@@ -186,12 +186,12 @@ fn other_architectures_are_refused() {
 
 #[test]
 fn guests_keep_what_they_were_started_with() {
-    let running = |name: &str, cpu: Option<CpuDefinition>| vmuster_proto::model::Domain {
+    let running = |name: &str, cpu: Option<CpuDefinition>| Domain {
         uuid: name.to_owned(),
         name: name.to_owned(),
         state: Some("running".to_owned()),
         cpu,
-        ..vmuster_proto::model::Domain::default()
+        ..Domain::default()
     };
     let mut known = Known::default();
     let stands = Stands {
@@ -213,7 +213,9 @@ fn guests_keep_what_they_were_started_with() {
         running("off", Some(mode("host-passthrough"))),
     ];
     domains[6].state = Some("shut_off".to_owned());
-    let found = exceeding("h", &domains, &set(&["a"]), &known);
+    let can_give = |names: &[&str]| GuestCpu { features: Some(set(names)), ..GuestCpu::default() };
+    let guest = can_give(&["a", "b", "c"]);
+    let found = exceeding(&GuestHost { name: "h", guest: &guest }, &domains, &set(&["a"]), &known);
     let told: Vec<_> = found
         .iter()
         .map(|one| (one.name.as_str(), one.features.names().join(" "), one.detail.as_str()))
@@ -232,6 +234,15 @@ fn guests_keep_what_they_were_started_with() {
             ("unknown", String::new(), "what its model Omega stands for is not known here"),
         ]
     );
+    // What the host lacks QEMU leaves out, unless libvirt was to check.
+    let guest = can_give(&["a"]);
+    let mut by_model = vec![domains.swap_remove(1)];
+    let found = |domains: &[Domain]| {
+        exceeding(&GuestHost { name: "h", guest: &guest }, domains, &set(&["a"]), &known).len()
+    };
+    assert_eq!(found(&by_model), 0);
+    by_model[0].cpu.as_mut().expect("a CPU").check = Some("full".to_owned());
+    assert_eq!(found(&by_model), 1);
 }
 
 #[test]

@@ -39,6 +39,10 @@ impl<'a> Member<'a> {
         Some(Self { view, guest, libvirt_version })
     }
 
+    pub(super) fn as_host(&self) -> GuestHost<'_> {
+        GuestHost { name: self.name(), guest: self.guest }
+    }
+
     pub(super) fn name(&self) -> &str {
         &self.view.entry.name
     }
@@ -127,7 +131,7 @@ pub(super) async fn verdict(
     deadline: Instant,
 ) -> BaselineVerdict {
     let of = |source, verdict| BaselineVerdict { host: member.name().to_owned(), source, verdict };
-    let host = GuestHost { name: member.name(), guest: member.guest };
+    let host = member.as_host();
     let Some(fetcher) = fetcher else { return of(VerdictSource::Features, runs(&host, features, cpu)) };
     let unknown = |problem: Problem| Verdict::Unknown { missing: vec![problem.detail] };
     let Some(address) = member.address() else {

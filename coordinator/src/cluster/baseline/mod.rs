@@ -112,8 +112,7 @@ impl Cluster {
     ) -> CpuBaseline {
         let members: Vec<Member<'_>> =
             group.hosts.iter().filter_map(|name| Member::of(views.get(name.as_str())?)).collect();
-        let hosts: Vec<GuestHost<'_>> =
-            members.iter().map(|member| GuestHost { name: member.name(), guest: member.guest }).collect();
+        let hosts: Vec<GuestHost<'_>> = members.iter().map(Member::as_host).collect();
         let mut notes = Vec::new();
         let mut known = map.as_ref().map(Known::of_map).unwrap_or_default();
         known.add_hosts(&hosts);
@@ -176,7 +175,7 @@ impl Cluster {
             match domains {
                 Ok(domains) => {
                     baseline.exceeding_domains.extend(exceeding(
-                        member.name(),
+                        &member.as_host(),
                         &domains,
                         &baseline.features,
                         known,
