@@ -62,6 +62,14 @@ for name in rome-2s milan-4node skylake-smt haswell-1s nehalem-old; do
     wait_for "$name"
 done
 last=${pids##* }
+# Two hosts with what their libvirt said: one gives guests its own CPU, the other has no KVM and emulates one.
+for kind in kvm tcg; do
+    start guests-$kind "$programs/vmuster-agent" --recorded tests/fixtures/guests/$kind serve \
+        --listen "unix:$dir/guests-$kind.sock"
+    printf '[[host]]\nname = "guests-%s"\naddress = "unix:%s"\nlabels = { kind = "libvirt" }\n' \
+        "$kind" "$dir/guests-$kind.sock" >>"$dir/hosts.toml"
+    wait_for "guests-$kind"
+done
 
 cat >"$dir/coordinator.toml" <<EOF
 listen = ["unix:$dir/coordinator.sock"]
@@ -73,9 +81,26 @@ wait_for coordinator
 
 expected=0
 ask hosts list
+
+echo
+echo "What guests can be given, where a libvirt told. The CPUs are of two vendors, and no guest moves between them (exit code 1):"
+expected=1
+ask flags --label kind=libvirt
+expected=0
+ask baseline --hosts guests-kvm --no-verify
+
+echo
+echo "Can a guest of one go to the other? No host can take it, and why (exit code 1):"
+expected=1
+ask migrate check --domain aaa --from guests-kvm --label kind=libvirt
+
+echo
+echo "What the kernels show of all of them, on hosts without libvirt too:"
+expected=0
 ask flags --layer host
 ask flags --layer host --matrix --label kind=recorded
 ask flags --layer host --why avx2
+ask flags diff --layer host rome-2s milan-4node
 
 echo
 echo "One host goes down. Its last known flags still count, and the answer says so (exit code 3):"
