@@ -47,7 +47,7 @@ impl Cluster {
             ..question.detail.clone()
         };
         let answered = Arc::new((answer(question.layer, &views, &detail), generation(question, &views)));
-        if let Some(until) = self.cache.fresh_until(&views, options) {
+        if let Some(until) = self.cache.settled_until(&views, options) {
             self.kept.keep(question, options.max_age, moment, until, Arc::clone(&answered));
         }
         Ok(answered)
