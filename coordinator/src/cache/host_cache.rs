@@ -134,7 +134,7 @@ impl HostCache {
             return view;
         }
         let always_ask = options.max_age == Some(Duration::ZERO);
-        if let Some(problem) = self.recent_failure(entry).filter(|_| !always_ask) {
+        if let Some((problem, _)) = self.recent_failure(entry).filter(|_| !always_ask) {
             return self.failed(entry, problem);
         }
         let (cache, host) = (Arc::clone(self), Arc::clone(entry));
@@ -220,7 +220,7 @@ impl HostCache {
         if self.slot(host).is_some_and(|slot| slot.loaded) {
             return;
         }
-        self.change(host, |_| {});
+        self.make_room(host);
         let (cache, name) = (Arc::clone(self), host.to_owned());
         let load = || async move {
             cache.on_disk(LOAD_PATIENCE, move |cache, store| cache.load(&name, store)).await;
@@ -232,6 +232,11 @@ impl HostCache {
 
     fn slot(&self, host: &str) -> Option<Slot> {
         self.slots.read().unwrap_or_else(PoisonError::into_inner).get(host).cloned()
+    }
+
+    /// For what will be learned of the host. Nothing is learned by it.
+    fn make_room(&self, host: &str) {
+        self.slots.write().unwrap_or_else(PoisonError::into_inner).entry(host.to_owned()).or_default();
     }
 
     fn change(&self, host: &str, change: impl FnOnce(&mut Slot)) {
@@ -276,10 +281,12 @@ impl HostCache {
         self.failed(entry, Problem::new(ProblemKind::Unsupported, detail))
     }
 
-    fn recent_failure(&self, entry: &HostEntry) -> Option<Problem> {
+    /// With how long it is remembered yet.
+    pub(super) fn recent_failure(&self, entry: &HostEntry) -> Option<(Problem, Duration)> {
         let failure =
             self.slot(&entry.name)?.failure.filter(|failure| failure.address == address_of(entry))?;
-        (failure.when.elapsed() < self.failure_ttl).then_some(failure.problem)
+        let left = self.failure_ttl.saturating_sub(failure.when.elapsed());
+        (!left.is_zero()).then_some((failure.problem, left))
     }
 
     /// Blocks: reads the host's file. What another clock wrote into the future is set aside.
@@ -309,7 +316,7 @@ impl HostCache {
 
     /// Asks the agent, and keeps the answer in memory and store.
     async fn fly(self: Arc<Self>, entry: &Arc<HostEntry>) -> FlightEnd {
-        self.change(&entry.name, |_| {});
+        self.make_room(&entry.name);
         let end = self.fetch(entry).await;
         match &end {
             Ok((record, _)) => {

@@ -69,7 +69,7 @@ impl HostCache {
     }
 
     /// Changes whenever what is known of any host does. What was read while it stayed the same holds as long as
-    /// [`HostCache::fresh_until`] says.
+    /// [`HostCache::settled_until`] says.
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
@@ -81,15 +81,26 @@ impl HostCache {
         self.clock.now()
     }
 
-    /// When the first of these has to be asked again; None if one of them is not fresh now.
+    /// Until when these stay as they are if nothing is learned of any: when the first of them has to be asked again. None:
+    /// now.
     #[must_use]
-    pub fn fresh_until(&self, views: &[HostView], options: ReadOptions) -> Option<Timestamp> {
-        let limit = self.limit(options);
-        let mut first = self.clock.now().saturating_add(FOR_EVER);
+    pub fn settled_until(&self, views: &[HostView], options: ReadOptions) -> Option<Timestamp> {
+        if options.max_age == Some(Duration::ZERO) {
+            return None;
+        }
+        let (limit, now) = (self.limit(options), self.clock.now());
+        let mut first = now.saturating_add(FOR_EVER);
         for view in views {
-            let record = view.record.as_ref().filter(|_| view.freshness == Freshness::Fresh)?;
-            if let (Some(limit), Some(then)) = (record.limited(limit), record.validated_at) {
-                first = first.min(then.saturating_add(limit));
+            if view.freshness == Freshness::Fresh {
+                let record = view.record.as_ref()?;
+                if let (Some(limit), Some(then)) = (record.limited(limit), record.validated_at) {
+                    first = first.min(then.saturating_add(limit));
+                }
+            } else {
+                // A host that failed a moment ago is not asked again for a while, and gives the same problem.
+                let (problem, left) = self.recent_failure(&view.entry)?;
+                view.problem.as_ref().filter(|given| **given == problem)?;
+                first = first.min(now.saturating_add(left));
             }
         }
         Some(first)

@@ -1,8 +1,8 @@
 //! Answers that still hold: the same question again costs a look, not a walk over all hosts.
 //!
-//! An answer is kept only if every host in it was fresh, and given again only to the same question, while the registry and
-//! what is known of the hosts are the same, and before the first host has to be asked again. Then a second look at the hosts
-//! would find the same.
+//! An answer is given again only to the same question, while the registry and what is known of the hosts are the same, and
+//! before the first host has to be asked again: one whose facts are too old, or one that failed and may do better now. Then a
+//! second look at the hosts would find the same.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -98,6 +98,7 @@ mod tests {
     use crate::{
         cache::{GuestNames, HostRecord, ReadOptions},
         cluster::Cluster,
+        fetch::Fetcher,
         flags::Detail,
         hosts::{HostEntry, Scope},
     };
@@ -141,6 +142,34 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_host_that_failed_is_part_of_an_answer_for_as_long_as_it_is_not_asked_again() {
+        let clock = Arc::new(SetClock(AtomicU64::new(START)));
+        for (failure_ttl, is_kept) in [(HOUR, true), (Duration::ZERO, false)] {
+            let fetcher = Arc::new(Fetcher::new(1, HOUR));
+            let clock = Arc::<SetClock>::clone(&clock);
+            let cache = Arc::new(HostCache::new(None, fetcher, clock, HOUR, failure_ttl));
+            let nowhere = Some("unix:/nonexistent/agent.sock".parse().expect("an address"));
+            let registry = Registry::new([HostEntry::new("a", nowhere)]).expect("distinct");
+            let cluster = Cluster::new(registry, cache);
+            let options = ReadOptions { max_age: None, deadline: Instant::now() + HOUR };
+            let ask = async |options| {
+                cluster.common_flags(&question(Detail::default()), options).await.expect("an answer")
+            };
+            let first = ask(options).await;
+            assert_eq!(first.0.missing.len(), 1);
+            // The first answer was found while something was learned.
+            let second = ask(options).await;
+            assert!(!Arc::ptr_eq(&first, &second));
+            assert_eq!(Arc::ptr_eq(&second, &ask(options).await), is_kept);
+            let always = ReadOptions { max_age: Some(Duration::ZERO), ..options };
+            assert!(
+                !Arc::ptr_eq(&ask(always).await, &ask(always).await),
+                "whoever wants it asked anew gets that"
+            );
+        }
+    }
+
+    #[tokio::test]
     async fn an_answer_is_given_again_only_while_a_second_look_would_find_the_same() {
         let clock = Arc::new(SetClock(AtomicU64::new(START)));
         let cache =
@@ -174,7 +203,7 @@ mod tests {
         clock.0.store(START + 3_600_000, Ordering::Relaxed);
         let late = plainly().await;
         assert!(!late.0.complete && late.0.hosts.len() == 2, "a second look finds them stale");
-        assert!(!Arc::ptr_eq(&late, &plainly().await), "hosts that are not fresh are looked at each time");
+        assert!(!Arc::ptr_eq(&late, &plainly().await), "nobody says how long that stays so");
 
         clock.0.store(START, Ordering::Relaxed);
         assert!(plainly().await.0.complete);

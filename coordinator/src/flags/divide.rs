@@ -11,7 +11,7 @@ use super::{
     count,
 };
 
-/// A fleet has a handful of classes. The work grows with their square: so many take 30 ms of one CPU.
+/// A fleet has a handful of classes. The work grows with their square: so many take 20 ms of one CPU.
 pub(super) const CLASSES_MAX: usize = 512;
 
 /// Parts more than a person would want to manage.

@@ -10,11 +10,11 @@ use prost::{Message as _, bytes::Bytes};
 use tempfile::tempdir;
 use vmuster_coordinator::{
     cluster::{Cluster, FlagsQuestion, read_within},
-    flags::Detail,
+    flags::{Detail, HostFeatures, PARTS_MAX, common_flags},
     hosts::{Registry, Scope},
 };
 use vmuster_proto::{
-    model::{Inventory, Layer},
+    model::{FeatureSet, Inventory, Layer},
     pb,
 };
 
@@ -73,11 +73,56 @@ async fn row(
     is_met
 }
 
+/// The most sorts of hosts that are divided, each with features of its own.
+const SORTS: usize = 512;
+/// So long may a question hold a CPU.
+const DIVISION_MAX: Duration = Duration::from_millis(100);
+
+/// Features drawn at random, and the worst there is: sorts that all lose the same together.
+fn division() -> bool {
+    let mut seed = 1u64;
+    let mut draw = move || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        seed >> 33
+    };
+    let set = |names: Vec<u64>| {
+        let names: Vec<String> = names.into_iter().map(|name| format!("division-{name}")).collect();
+        FeatureSet::from_names(names.iter().map(String::as_str)).expect("names")
+    };
+    let mut all_met = true;
+    let drawn: Vec<_> = (0..SORTS).map(|_| set((0..300).filter(|_| draw() % 3 > 0).collect())).collect();
+    let alike: Vec<_> = (0..SORTS as u64).map(|sort| set(vec![1000 + sort])).collect();
+    for (what, sets) in [("drawn at random", drawn), ("without anything in common", alike)] {
+        let names: Vec<_> = (0..SORTS).map(|sort| format!("kvm-{sort:03}")).collect();
+        let hosts: Vec<_> = names
+            .iter()
+            .zip(&sets)
+            .map(|(host, features)| HostFeatures {
+                host,
+                arch: "x86_64",
+                vendor: Some("V"),
+                features,
+                physical_address_bits: None,
+                machine_types: None,
+                usable_models: None,
+            })
+            .collect();
+        let detail = Detail { suggest_parts_max: PARTS_MAX, ..Detail::default() };
+        let times = (0..15).map(|_| crate::timed(|| common_flags(Layer::Guest, &hosts, &detail))).collect();
+        let took = median(times);
+        let is_met = took <= DIVISION_MAX;
+        let verdict = if is_met { "met   " } else { "MISSED" };
+        println!("division of {SORTS} sorts {what:28} {took:>9.1?} {verdict} ≤ {DIVISION_MAX:?}");
+        all_met &= is_met;
+    }
+    all_met
+}
+
 /// Whether every number was met.
 pub async fn measure(inventories: &[Arc<Inventory>]) -> bool {
     let (cluster, registry) = cluster_of_many(inventories);
     let cluster = Arc::new(cluster);
-    let mut all_met = true;
+    let mut all_met = division();
     for layer in [Layer::Host, Layer::Guest] {
         let plain = pb::ComputeCommonCpuFlagsRequest {
             layer: pb::CpuFeatureLayer::from(layer).into(),

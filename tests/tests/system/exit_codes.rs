@@ -41,8 +41,18 @@ fn case<'a>(code: i32, line: impl Into<String>, stdout: &'a str, stderr: &'a str
 
 fn check(home: &Path, cases: &[Case<'_>]) {
     for Case { line, code, stdout, stderr } in cases {
-        let Ended { code: got, stdout: out, stderr: err } =
-            vmuster(home, &line.split_whitespace().collect::<Vec<_>>());
+        // The snapshots here have kernels' flags only; the default layer has tests of its own.
+        let layer: &[&str] =
+            if line.contains("--layer") { &["flags"] } else { &["flags", "--layer", "host"] };
+        let words = line.split_whitespace().collect::<Vec<_>>();
+        let words: Vec<_> = words
+            .split_inclusive(|word| *word == "flags")
+            .flat_map(|part| match part {
+                [before @ .., "flags"] => [before, layer].concat(),
+                part => part.to_vec(),
+            })
+            .collect();
+        let Ended { code: got, stdout: out, stderr: err } = vmuster(home, &words);
         assert_eq!(got, *code, "vmuster {line}\n{out}{err}");
         assert!(
             out.contains(stdout) && (out.is_empty() == stdout.is_empty()),
@@ -77,92 +87,52 @@ fn of_questions_about_snapshots() {
     check(
         home.path(),
         &[
-            case(0, format!("--snapshots {a} {b} flags --layer host -o plain"), "fpu\n", ""),
-            case(0, format!("flags --layer host -o plain --snapshots {a},{b}"), "fpu\n", ""),
+            case(0, format!("--snapshots {a} {b} flags -o plain"), "fpu\n", ""),
+            case(0, format!("flags -o plain --snapshots {a},{b}"), "fpu\n", ""),
             case(0, format!("--snapshots {a} --snapshots {b} hosts list -o plain"), "a\nb\n", ""),
-            case(0, format!("--snapshots {a} {b} flags --layer host --exclude b -o plain"), "fpu\nsse\n", ""),
-            case(0, format!("--snapshots {a} {b} flags --layer host --hosts b -o plain"), "avx\nfpu\n", ""),
-            case(0, format!("--snapshots {a} {b} flags --layer host --why avx"), "avx", ""),
-            case(
-                0,
-                format!("--snapshots {a} {arm} flags --layer host --arch aarch64 -o plain"),
-                "asimd\n",
-                "",
-            ),
-            case(1, format!("--snapshots {a} {none} flags --layer host -o plain"), "", ""),
-            case(
-                2,
-                format!("--snapshots {a} {arm} flags --layer host -o plain"),
-                "",
-                "several architectures",
-            ),
-            case(2, format!("--snapshots {a} {twin} flags --layer host"), "", "both snapshots of host 'a'"),
-            case(2, format!("--snapshots {a} {torn} flags --layer host"), "", "torn.json is not a snapshot"),
-            case(2, format!("--snapshots {newer} flags --layer host"), "", "vmuster.v9"),
-            case(2, format!("--snapshots {empty} flags --layer host"), "", "no snapshot in"),
-            case(2, format!("--snapshots {a}.gone flags --layer host"), "", "cannot read"),
-            case(2, format!("--snapshots {a} flags --layer host --hosts x"), "", "no such host: x"),
-            case(2, format!("--snapshots {a} flags --layer host --exclude x"), "", "no such host: x"),
-            case(2, format!("--snapshots {a} flags --layer host --exclude a"), "", "no host matches"),
-            case(
-                2,
-                format!("--snapshots {a} flags --layer host --arch s390x"),
-                "",
-                "no host in scope is s390x",
-            ),
-            case(2, format!("--snapshots {a} flags --layer host --label zone=1"), "", "no host matches"),
-            case(
-                2,
-                format!("--snapshots {a} --agents {socket} flags --layer host"),
-                "",
-                "exclude each other",
-            ),
-            case(
-                2,
-                format!("--snapshots {a} flags --layer host --coordinator {socket}"),
-                "",
-                "exclude each other",
-            ),
-            case(2, "--agents nowhere flags --layer host", "", "'nowhere' is not an address"),
-            case(2, format!("--agents {socket},{socket} flags --layer host"), "", "listed twice"),
+            case(0, format!("--snapshots {a} {b} flags --exclude b -o plain"), "fpu\nsse\n", ""),
+            case(0, format!("--snapshots {a} {b} flags --hosts b -o plain"), "avx\nfpu\n", ""),
+            case(0, format!("--snapshots {a} {b} flags --why avx"), "avx", ""),
+            case(0, format!("--snapshots {a} {arm} flags --arch aarch64 -o plain"), "asimd\n", ""),
+            case(1, format!("--snapshots {a} {none} flags -o plain"), "", ""),
+            case(2, format!("--snapshots {a} {arm} flags -o plain"), "", "several architectures"),
+            case(2, format!("--snapshots {a} {twin} flags"), "", "both snapshots of host 'a'"),
+            case(2, format!("--snapshots {a} {torn} flags"), "", "torn.json is not a snapshot"),
+            case(2, format!("--snapshots {newer} flags"), "", "vmuster.v9"),
+            case(2, format!("--snapshots {empty} flags"), "", "no snapshot in"),
+            case(2, format!("--snapshots {a}.gone flags"), "", "cannot read"),
+            case(2, format!("--snapshots {a} flags --hosts x"), "", "no such host: x"),
+            case(2, format!("--snapshots {a} flags --exclude x"), "", "no such host: x"),
+            case(2, format!("--snapshots {a} flags --exclude a"), "", "no host matches"),
+            case(2, format!("--snapshots {a} flags --arch s390x"), "", "no host in scope is s390x"),
+            case(2, format!("--snapshots {a} flags --label zone=1"), "", "no host matches"),
+            case(2, format!("--snapshots {a} --agents {socket} flags"), "", "exclude each other"),
+            case(2, format!("--snapshots {a} flags --coordinator {socket}"), "", "exclude each other"),
+            case(2, "--agents nowhere flags", "", "'nowhere' is not an address"),
+            case(2, format!("--agents {socket},{socket} flags"), "", "listed twice"),
             case(2, format!("--snapshots {a} hosts refresh"), "", "cannot be asked again"),
             case(2, format!("--snapshots {a} hosts show x"), "", "no such host"),
             case(2, format!("--snapshots {a} flags --layer both"), "", "invalid value 'both'"),
             case(2, "", "", "Usage"),
-            case(0, format!("--snapshots {a} {b} flags --layer host --why AVX2"), "AVX2", "no host has AVX2"),
-            case(
-                2,
-                format!("--snapshots {a} flags --layer host --label z=1 --label z=2"),
-                "",
-                "two values of label 'z'",
-            ),
+            case(0, format!("--snapshots {a} {b} flags --why AVX2"), "AVX2", "no host has AVX2"),
+            case(2, format!("--snapshots {a} flags --label z=1 --label z=2"), "", "two values of label 'z'"),
             case(2, format!("--snapshots {a} {b} hosts list --arch s390x"), "", "no host in scope is s390x"),
             case(2, format!("--snapshots {a} hosts show a -o plain"), "", "has no plain form"),
-            case(
-                2,
-                format!("--snapshots {a} flags --layer host --max-age 500000000000years"),
-                "",
-                "is not a duration",
-            ),
-            case(2, format!("--snapshots {a} flags --layer host --timeout soon"), "", "is not a duration"),
-            case(0, format!("--snapshots {a} {b} flags --layer host --hosts B -o plain"), "avx\nfpu\n", ""),
+            case(2, format!("--snapshots {a} flags --max-age 500000000000years"), "", "is not a duration"),
+            case(2, format!("--snapshots {a} flags --timeout soon"), "", "is not a duration"),
+            case(0, format!("--snapshots {a} {b} flags --hosts B -o plain"), "avx\nfpu\n", ""),
             case(3, format!("--snapshots {a} hosts show a -o json --max-age 1h"), "\"stale\"", "a is stale"),
-            case(
-                3,
-                format!("--snapshots {a} {b} flags --layer host -o plain --max-age 1h"),
-                "fpu\n",
-                "a is stale",
-            ),
+            case(3, format!("--snapshots {a} {b} flags -o plain --max-age 1h"), "fpu\n", "a is stale"),
             case(
                 3,
                 format!("--snapshots {a} {b} hosts list -o plain --max-age 0s"),
                 "a\nb\n",
                 "older than max-age",
             ),
-            case(3, format!("--snapshots {a} {none} flags --layer host -o plain --max-age 1h"), "", "stale"),
-            case(4, format!("--snapshots {a} flags -o plain"), "", "--layer host"),
-            case(4, format!("--coordinator {socket} flags --layer host"), "", "cannot connect to unix:"),
-            case(4, format!("--agents {socket} flags --layer host -o plain"), "", "is missing"),
+            case(3, format!("--snapshots {a} {none} flags -o plain --max-age 1h"), "", "stale"),
+            case(4, format!("--snapshots {a} flags -o plain --layer guest"), "", "--layer host"),
+            case(4, format!("--coordinator {socket} flags"), "", "cannot connect to unix:"),
+            case(4, format!("--agents {socket} flags -o plain"), "", "is missing"),
         ],
     );
 }

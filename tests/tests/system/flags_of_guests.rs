@@ -199,7 +199,7 @@ fn what_if_and_suggestions() {
     let features: BTreeSet<_> = expanded("kvm").into_iter().skip(3).collect();
     snapshots.alter("old", "kvm", "/inventory/cpu/guest/features", json!(features));
     let lost: BTreeSet<_> = expanded("kvm").into_iter().take(3).collect();
-    snapshots.alter("kvm-2", "kvm", "/inventory/cpu/guest/physical_address_bits", json!(46));
+    snapshots.alter("kvm-2", "kvm", "/inventory/fingerprint", json!("another"));
     let fleet = ["kvm", "kvm-2", "old"];
     let what_if = snapshots.json(&fleet, "flags --what-if old", 0)["groups"][0]["what_if"].clone();
     assert_eq!((strings(&what_if["gained"]), &what_if["host_count"]), (lost.clone(), &json!(2)));

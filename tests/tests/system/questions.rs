@@ -59,11 +59,37 @@ async fn unchanged_is_only_said_to_the_same_question_about_the_same_hosts() {
     for other in [
         pb::ComputeCommonCpuFlagsRequest { layer: pb::CpuFeatureLayer::Guest.into(), ..again.clone() },
         pb::ComputeCommonCpuFlagsRequest { include_absent: true, ..again.clone() },
-        pb::ComputeCommonCpuFlagsRequest { scope: Some(fewer), ..again.clone() },
+        pb::ComputeCommonCpuFlagsRequest { scope: Some(fewer.clone()), ..again.clone() },
+        pb::ComputeCommonCpuFlagsRequest { without: vec!["rome-2s".to_owned()], ..again.clone() },
+        pb::ComputeCommonCpuFlagsRequest { suggest_parts_max: 2, ..again.clone() },
     ] {
         let answer =
             setup.client.compute_common_cpu_flags(other.clone()).await.expect("an answer").into_inner();
         assert!(!answer.unchanged, "{other:?}");
+    }
+    for (other, code, words) in [
+        (
+            pb::ComputeCommonCpuFlagsRequest { suggest_parts_max: 9, ..flags() },
+            Code::InvalidArgument,
+            "2 to 8",
+        ),
+        (
+            pb::ComputeCommonCpuFlagsRequest { without: vec!["nobody".to_owned()], ..flags() },
+            Code::NotFound,
+            "no such host: nobody",
+        ),
+        (
+            pb::ComputeCommonCpuFlagsRequest {
+                without: vec!["rome-2s".to_owned()],
+                scope: Some(fewer),
+                ..flags()
+            },
+            Code::InvalidArgument,
+            "not in scope: rome-2s",
+        ),
+    ] {
+        let refused = setup.client.compute_common_cpu_flags(other).await.expect_err("refused");
+        assert!(refused.code() == code && refused.message().contains(words), "{refused:?}");
     }
     setup.agents[0].stop().await;
     let now = pb::ComputeCommonCpuFlagsRequest { max_age: Some(prost_types::Duration::default()), ..again };

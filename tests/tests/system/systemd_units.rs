@@ -67,7 +67,7 @@ impl Installed {
 
     /// Until the agent itself has answered the coordinator.
     async fn answers(&self, when: &str) {
-        until(when, async || self.ask("root", "flags --max-age 0s").code == 0).await;
+        until(when, async || self.ask("root", "flags --layer host --max-age 0s").code == 0).await;
     }
 
     fn ask(&self, user: &str, question: &str) -> Ended {
@@ -125,7 +125,7 @@ fn everybody_who_may_gets_the_flags(installed: &Installed) {
     // Others may not, and nobody but daemons asks an agent.
     let nobody = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "vmuster", "flags"];
     assert_eq!(installed.0.run(&nobody).code, 5);
-    let direct = installed.ask("alice", "--agents unix:/run/vmuster/agent.sock flags");
+    let direct = installed.ask("alice", "--agents unix:/run/vmuster/agent.sock flags --layer host");
     assert!(direct.code != 0 && direct.stderr.contains("not allowed to connect"), "{direct:?}");
     let squat = ["setpriv", "--reuid", "alice", "--regid", "alice", "--init-groups", "touch"];
     assert_ne!(installed.0.run(&[&squat[..], &["/run/vmuster/squat"]].concat()).code, 0);
@@ -217,7 +217,7 @@ async fn daemons_come_back(installed: &Installed) {
         "and the directory stays"
     );
     installed.0.printed("systemctl start vmuster-coordinator");
-    let stale = async || installed.ask("root", "flags --max-age 0s").code == 3;
+    let stale = async || installed.ask("root", "flags --layer host --max-age 0s").code == 3;
     until("the cache outlives a restart: box is stale", stale).await;
     installed.0.printed("systemctl start vmuster-agent");
     installed.answers("with the agent").await;
@@ -246,7 +246,7 @@ async fn the_examples_allow_what_they_say(installed: &Installed) {
     installed.0.printed("systemctl daemon-reload");
     installed.0.printed("systemctl restart vmuster-agent vmuster-coordinator");
     for address in ["127.0.0.1:9440", "unix:/run/vmuster/agent.sock"] {
-        let question = format!("--agents {address} flags");
+        let question = format!("--agents {address} flags --layer host");
         until(address, async || installed.ask("alice", &question).code == 0).await;
     }
     installed.answers("with a group of its own").await;

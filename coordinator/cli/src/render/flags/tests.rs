@@ -146,8 +146,8 @@ fn what_the_others_would_gain() {
     };
     let nothing = WhatIf { host_count: 1000, ..nobody.clone() };
     let group = |what_if| FlagsGroup { what_if: Some(what_if), ..intel() };
-    assert_snapshot!(divide::what_if(&group(nobody), WIDTH), @"Without kvm-1000 no host is left in this group.");
-    assert_snapshot!(divide::what_if(&group(nothing), WIDTH), @"without kvm-1000: 32 common flags, 0 gained");
+    assert_snapshot!(what_if(&group(nobody), WIDTH), @"Without kvm-1000 no host is left in this group.");
+    assert_snapshot!(what_if(&group(nothing), WIDTH), @"without kvm-1000: 32 common flags, 0 gained");
 }
 
 #[test]
