@@ -88,6 +88,8 @@ struct Found {
     usage: Option<Usage>,
     issues: Vec<Issue>,
     doubt: Option<String>,
+    /// Why its agent gave no usage: whoever did not answer is not asked another question.
+    silent: Option<Problem>,
 }
 
 impl Cluster {
@@ -140,6 +142,7 @@ impl Cluster {
         let record = view.record.clone();
         let mut issues: Vec<Issue> = record.iter().flat_map(|record| record.issues.iter().cloned()).collect();
         let mut doubts = Vec::new();
+        let mut silent = None;
         if let Some(problem) = view.problem.as_ref().filter(|_| view.freshness != Freshness::Fresh) {
             doubts.push(format!("its facts are the last known ones ({}: {})", problem.kind, problem.detail));
         }
@@ -151,15 +154,16 @@ impl Cluster {
             Some(Err(problem)) => {
                 // What was true at the last reading is no help: guests come and go.
                 if view.problem.as_ref().is_none_or(|known| known.detail != problem.detail) {
-                    let Problem { kind, detail } = problem;
+                    let Problem { kind, detail } = &problem;
                     doubts.push(format!("what is used there now is not known ({kind}: {detail})"));
                 }
+                silent = Some(problem);
                 None
             }
             None => record.as_ref().and_then(|record| record.saved_usage.as_deref().cloned()),
         };
         let doubt = (!doubts.is_empty()).then(|| doubts.join("; "));
-        Found { view, record, usage, issues, doubt }
+        Found { view, record, usage, issues, doubt, silent }
     }
 
     async fn judge(
@@ -193,6 +197,9 @@ impl Cluster {
     ) -> Option<Comparison> {
         let definition = comparable(domain, facts)?;
         let (fetcher, address) = (self.cache.fetcher()?, found.view.entry.address.as_ref()?);
+        if let Some(problem) = &found.silent {
+            return Some(Err(problem.clone()));
+        }
         let definition = render::cpu(definition);
         let asked = fetcher.compare_cpu(address, &definition);
         let late = || Problem::new(ProblemKind::Timeout, "no answer before the caller's deadline");
@@ -245,3 +252,7 @@ fn find(host: &str, wanted: &str, found: &Found) -> Result<Domain, MigrationErro
         }),
     }
 }
+
+#[cfg(test)]
+#[path = "migration_tests.rs"]
+mod tests;

@@ -4,6 +4,7 @@ mod bad_days;
 mod captures;
 mod cpus;
 mod guests;
+mod migrate;
 mod storage;
 
 use std::{fs, path::Path, process::Command, time::Duration};
