@@ -6,11 +6,7 @@ use vmuster_proto::{
 };
 
 use super::*;
-use crate::{
-    cache::HostCache,
-    cluster::read_within,
-    hosts::Registry,
-};
+use crate::{cache::HostCache, cluster::read_within, hosts::Registry};
 
 fn record(name: &str, arch: &str, domains: Option<Vec<Domain>>) -> HostRecord {
     let system = System { arch: Some(arch.to_owned()), ..System::default() };
@@ -48,10 +44,7 @@ fn cluster() -> Cluster {
         record("d", "x86_64", None),
     ];
     let registry = Registry::new(records.iter().map(|record| HostEntry::new(record.host.as_str(), None)));
-    Cluster::new(
-        registry.expect("distinct"),
-        Arc::new(HostCache::of_records(records, Arc::new(SystemClock))),
-    )
+    Cluster::new(registry.expect("distinct"), Arc::new(HostCache::of_records(records, Arc::new(SystemClock))))
 }
 
 async fn ask(guest: Guest, scope: Scope) -> Result<MigrationAnswer, MigrationError> {
@@ -106,8 +99,5 @@ async fn a_definition_has_no_source() {
     let answer = ask(Guest::Xml(xml.to_owned()), Scope::default()).await.expect("an answer");
     assert_eq!((answer.verdicts.len(), answer.source_host), (4, None));
     let wrong = ask(Guest::Xml("<cpu/>".to_owned()), Scope::default()).await.expect_err("no domain");
-    assert_eq!(
-        wrong.to_string(),
-        "the definition makes no sense: its root is <cpu> and should be <domain>"
-    );
+    assert_eq!(wrong.to_string(), "the definition makes no sense: its root is <cpu> and should be <domain>");
 }
