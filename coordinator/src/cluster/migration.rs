@@ -7,8 +7,8 @@ use tokio::time::{Instant, timeout_at};
 use vmuster_proto::{
     libvirt::{XmlError, domain, render},
     model::{
-        Domain, Finding, Freshness, Issue, MigrationAnswer, MigrationVerdict, Problem, ProblemKind, Usage,
-        VerdictKind,
+        CpuDefinition, Domain, Finding, Freshness, Issue, MigrationAnswer, MigrationVerdict, Problem,
+        ProblemKind, Usage, VerdictKind,
     },
 };
 
@@ -144,7 +144,11 @@ impl Cluster {
         let mut doubts = Vec::new();
         let mut silent = None;
         if let Some(problem) = view.problem.as_ref().filter(|_| view.freshness != Freshness::Fresh) {
-            doubts.push(format!("its facts are the last known ones ({}: {})", problem.kind, problem.detail));
+            let Problem { kind, detail } = problem;
+            doubts.push(match &record {
+                Some(_) => format!("its facts are the last known ones ({kind}: {detail})"),
+                None => format!("nothing is known of this host ({kind}: {detail})"),
+            });
         }
         let usage = match usage {
             Some(Ok(fetched)) => {
@@ -175,9 +179,7 @@ impl Cluster {
     ) -> (HostView, Vec<Finding>) {
         let found = self.found(host, sooner(options)).await;
         let Some(facts) = found.facts(None) else {
-            let problem = found.view.problem.as_ref();
-            let why = problem.map(|problem| format!("{}: {}", problem.kind, problem.detail));
-            let detail = format!("nothing is known of this host ({})", why.unwrap_or_default());
+            let detail = found.doubt.unwrap_or_else(|| "nothing is known of this host".to_owned());
             return (found.view, vec![Finding::new("freshness", VerdictKind::Unknown, detail)]);
         };
         let comparison = self.compare(domain, &facts, &found, options).await;
@@ -200,7 +202,12 @@ impl Cluster {
         if let Some(problem) = &found.silent {
             return Some(Err(problem.clone()));
         }
-        let definition = render::cpu(definition);
+        // How wide addresses are another rule judges: libvirt's versions do not agree on how it is written.
+        let definition = render::cpu(&CpuDefinition {
+            physical_address_bits: None,
+            physical_address_mode: None,
+            ..definition.clone()
+        });
         let asked = fetcher.compare_cpu(address, &definition);
         let late = || Problem::new(ProblemKind::Timeout, "no answer before the caller's deadline");
         Some(timeout_at(options.deadline, asked).await.unwrap_or_else(|_| Err(late())))
