@@ -17,6 +17,7 @@ mod json_schema;
 mod libvirt;
 mod live_cpu_tools;
 mod live_tools;
+mod migration;
 mod mutation;
 mod questions;
 mod recorded_cpus;
