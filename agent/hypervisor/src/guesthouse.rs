@@ -84,12 +84,11 @@ impl Questions {
         let seen = measured.iter().map(|(uuid, one)| (uuid.as_str(), &one.outline));
         let due = self.definitions.due(seen, &changed, now);
         self.definitions.retain(|uuid| measured.contains_key(uuid) && !due.contains(uuid));
-        let is_read_only = self.daemon.connection()?.refused.is_some();
         let mut read = DomainsRead::default();
         let mut gone = BTreeSet::new();
         for uuid in due {
             let Some(one) = measured.get(uuid) else { continue };
-            match self.definition(&one.record, is_read_only) {
+            match self.definition(&one.record) {
                 Ok(domain) => self.definitions.keep(domain, one.outline.clone(), now),
                 Err(None) => drop(gone.insert(uuid.to_owned())),
                 Err(Some(issue)) => read.issues.push(issue),
@@ -135,12 +134,12 @@ impl Questions {
         Ok(measured.collect())
     }
 
-    /// As it would migrate, which is what its hosts must be able to run. None: it went meanwhile.
-    fn definition(&self, record: &Record, is_read_only: bool) -> Result<Domain, Option<Issue>> {
+    /// As it is now. Of a running one libvirt's "migratable" definition has the CPU that was asked for, and what another
+    /// host must be able to run is the one it got. None: it went meanwhile.
+    fn definition(&self, record: &Record) -> Result<Domain, Option<Issue>> {
         const CALL: &str = "virDomainGetXMLDesc";
-        let flags = if is_read_only { 0 } else { sys::VIR_DOMAIN_XML_MIGRATABLE };
         let section = || format!("{DOMAINS}[{}]", record.uuid);
-        let text = self.daemon.within(CALL, CALL_LIMIT, || record.domain.xml_desc(flags));
+        let text = self.daemon.within(CALL, CALL_LIMIT, || record.domain.xml_desc(0));
         let text = text.map_err(|error| {
             let is_gone = error.code().is(virt::error::ErrorNumber::NoDomain);
             (!is_gone).then(|| Issue { section: section(), ..failure::issue(CALL, &error) })

@@ -7,8 +7,8 @@ use tokio::time::{Instant, timeout_at};
 use vmuster_proto::{
     libvirt::{XmlError, domain, render},
     model::{
-        Domain, Finding, Freshness, Issue, MigrationAnswer, MigrationVerdict, Problem, ProblemKind, Usage,
-        VerdictKind,
+        CpuDefinition, Domain, Finding, Freshness, Issue, MigrationAnswer, MigrationVerdict, Problem,
+        ProblemKind, Usage, VerdictKind,
     },
 };
 
@@ -88,6 +88,8 @@ struct Found {
     usage: Option<Usage>,
     issues: Vec<Issue>,
     doubt: Option<String>,
+    /// Why its agent gave no usage: whoever did not answer is not asked another question.
+    silent: Option<Problem>,
 }
 
 impl Cluster {
@@ -140,8 +142,13 @@ impl Cluster {
         let record = view.record.clone();
         let mut issues: Vec<Issue> = record.iter().flat_map(|record| record.issues.iter().cloned()).collect();
         let mut doubts = Vec::new();
+        let mut silent = None;
         if let Some(problem) = view.problem.as_ref().filter(|_| view.freshness != Freshness::Fresh) {
-            doubts.push(format!("its facts are the last known ones ({}: {})", problem.kind, problem.detail));
+            let Problem { kind, detail } = problem;
+            doubts.push(match &record {
+                Some(_) => format!("its facts are the last known ones ({kind}: {detail})"),
+                None => format!("nothing is known of this host ({kind}: {detail})"),
+            });
         }
         let usage = match usage {
             Some(Ok(fetched)) => {
@@ -151,15 +158,16 @@ impl Cluster {
             Some(Err(problem)) => {
                 // What was true at the last reading is no help: guests come and go.
                 if view.problem.as_ref().is_none_or(|known| known.detail != problem.detail) {
-                    let Problem { kind, detail } = problem;
+                    let Problem { kind, detail } = &problem;
                     doubts.push(format!("what is used there now is not known ({kind}: {detail})"));
                 }
+                silent = Some(problem);
                 None
             }
             None => record.as_ref().and_then(|record| record.saved_usage.as_deref().cloned()),
         };
         let doubt = (!doubts.is_empty()).then(|| doubts.join("; "));
-        Found { view, record, usage, issues, doubt }
+        Found { view, record, usage, issues, doubt, silent }
     }
 
     async fn judge(
@@ -171,9 +179,7 @@ impl Cluster {
     ) -> (HostView, Vec<Finding>) {
         let found = self.found(host, sooner(options)).await;
         let Some(facts) = found.facts(None) else {
-            let problem = found.view.problem.as_ref();
-            let why = problem.map(|problem| format!("{}: {}", problem.kind, problem.detail));
-            let detail = format!("nothing is known of this host ({})", why.unwrap_or_default());
+            let detail = found.doubt.unwrap_or_else(|| "nothing is known of this host".to_owned());
             return (found.view, vec![Finding::new("freshness", VerdictKind::Unknown, detail)]);
         };
         let comparison = self.compare(domain, &facts, &found, options).await;
@@ -193,7 +199,15 @@ impl Cluster {
     ) -> Option<Comparison> {
         let definition = comparable(domain, facts)?;
         let (fetcher, address) = (self.cache.fetcher()?, found.view.entry.address.as_ref()?);
-        let definition = render::cpu(definition);
+        if let Some(problem) = &found.silent {
+            return Some(Err(problem.clone()));
+        }
+        // How wide addresses are another rule judges: libvirt's versions do not agree on how it is written.
+        let definition = render::cpu(&CpuDefinition {
+            physical_address_bits: None,
+            physical_address_mode: None,
+            ..definition.clone()
+        });
         let asked = fetcher.compare_cpu(address, &definition);
         let late = || Problem::new(ProblemKind::Timeout, "no answer before the caller's deadline");
         Some(timeout_at(options.deadline, asked).await.unwrap_or_else(|_| Err(late())))
@@ -245,3 +259,7 @@ fn find(host: &str, wanted: &str, found: &Found) -> Result<Domain, MigrationErro
         }),
     }
 }
+
+#[cfg(test)]
+#[path = "migration_tests.rs"]
+mod tests;

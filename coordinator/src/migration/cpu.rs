@@ -1,6 +1,6 @@
 //! The guest's CPU against the host's.
 
-use vmuster_proto::model::{CpuComparison, CpuDefinition, Domain, VerdictKind};
+use vmuster_proto::model::{CpuComparison, CpuDefinition, Domain, Problem, VerdictKind};
 
 use super::{Case, Comparison, HostFacts, Said, cpu_features, cpu_of_host, is_running, no, unknown, yes};
 
@@ -121,10 +121,19 @@ fn of_other_type(case: &Case<'_>) -> Said {
 
 fn custom(definition: &CpuDefinition, case: &Case<'_>) -> Said {
     let known = cpu_features::judge(definition, &case.target);
-    match case.target.comparison {
+    let said = match case.target.comparison {
         None => by_name(known),
-        Some(comparison) => with_libvirt(comparison, known),
+        Some(comparison) => with_libvirt(comparison, known, case.target.doubt.is_some()),
+    };
+    if definition.check.as_deref() != Some("none") || case.is_running() {
+        return said;
     }
+    // libvirt compares nothing when it starts such a guest; QEMU leaves out what is not there.
+    let softened = |(verdict, detail)| match verdict {
+        VerdictKind::No => (VerdictKind::Yes, format!("check='none', so it starts with less: {detail}")),
+        _ => (verdict, detail),
+    };
+    said.into_iter().map(softened).collect()
 }
 
 /// libvirt was not asked.
@@ -133,16 +142,15 @@ fn by_name(known: cpu_features::Known) -> Said {
     if said.is_empty() { yes("by the names of features alone: libvirt there was not asked") } else { said }
 }
 
-fn with_libvirt(comparison: &Comparison, known: cpu_features::Known) -> Said {
+/// `is_silent`: the host does not answer at all, which another rule tells.
+fn with_libvirt(comparison: &Comparison, known: cpu_features::Known, is_silent: bool) -> Said {
     let only = |kind: VerdictKind| move |said: &(VerdictKind, String)| said.0 == kind;
     match comparison {
         Ok((CpuComparison::Incompatible, words)) => {
             let words = if words.is_empty() { "it does not say why" } else { words };
             let own = known.features.into_iter().chain(known.model).filter(only(VerdictKind::No));
-            no(format!("libvirt there says that the host cannot run it: {words}"))
-                .into_iter()
-                .chain(own)
-                .collect()
+            let theirs = no(format!("libvirt there says that the host cannot run it: {words}"));
+            theirs.into_iter().chain(own).collect()
         }
         Ok((CpuComparison::Identical | CpuComparison::Superset, _)) => {
             // libvirt knows its models better than we do. A feature that the host does not list is another matter: it
@@ -152,10 +160,10 @@ fn with_libvirt(comparison: &Comparison, known: cpu_features::Known) -> Said {
             known.features.into_iter().filter(only(VerdictKind::No)).map(doubted).collect()
         }
         Err(problem) => {
-            let asked =
-                format!("libvirt there could not compare the CPU ({}): {}", problem.kind, problem.detail);
             let own = known.features.into_iter().chain(known.model).filter(only(VerdictKind::No));
-            own.chain(unknown(asked)).collect()
+            let Problem { kind, detail } = problem;
+            let asked = unknown(format!("libvirt there could not compare the CPU ({kind}: {detail})"));
+            own.chain(asked.into_iter().filter(|_| !is_silent)).collect()
         }
     }
 }

@@ -51,9 +51,16 @@ fn libvirts_word_counts_and_features_are_named() {
         facts.target.comparison = Some(Err(Problem::new(ProblemKind::Timeout, "late")));
         told(cpu, &facts)
     };
-    let late = "libvirt there could not compare the CPU (timeout): late";
+    let late = "libvirt there could not compare the CPU (timeout: late)";
     assert_eq!(silent(yes), [(Unknown, late.to_owned())], "what names say is not enough");
     assert_eq!(silent(lacks)[0].0, No, "but it is enough for a no");
+    let mut stopped = asked(custom("Milan", &[]), CpuComparison::Incompatible, "missing features: pku");
+    stopped.domain.state = Some("shut_off".to_owned());
+    assert_eq!(kinds(&stopped), [No, No]);
+    stopped.domain.cpu.as_mut().expect("a CPU").check = Some("none".to_owned());
+    assert_eq!(kinds(&stopped), [Yes, Yes], "libvirt starts it with less");
+    stopped.domain.state = Some("running".to_owned());
+    assert_eq!(kinds(&stopped), [No, No], "what it has it must keep");
 }
 
 #[test]

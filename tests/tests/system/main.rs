@@ -18,6 +18,7 @@ mod json_schema;
 mod libvirt;
 mod live_cpu_tools;
 mod live_tools;
+mod migration;
 mod mutation;
 mod questions;
 mod recorded_baselines;

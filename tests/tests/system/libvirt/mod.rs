@@ -5,6 +5,7 @@ mod baselines;
 mod captures;
 mod cpus;
 mod guests;
+mod migrate;
 mod storage;
 
 use std::{fs, path::Path, process::Command, time::Duration};

@@ -78,7 +78,8 @@ fn show(answer: &FlagsAnswer, arguments: &FlagsArguments) -> Result<Answered, Fa
     if answer.groups.iter().any(|group| group.features.is_empty()) {
         answered.exits.insert(Exit::No);
     }
-    let divided = divided_by_vendor(answer);
+    // Who has a flag can be told across vendors.
+    let divided = if arguments.why.is_some() { Vec::new() } else { divided_by_vendor(answer) };
     if !divided.is_empty() {
         answered.exits.insert(Exit::No);
         answered.notes.extend(divided);
@@ -106,6 +107,12 @@ fn plain(answer: &FlagsAnswer, view: View<'_>, answered: &mut Answered) -> Strin
         return render::flags::plain(group, view);
     }
     let arches: BTreeSet<_> = answer.groups.iter().map(|group| group.arch.as_str()).collect();
+    if arches.len() == 1 && matches!(view, View::Why(_)) {
+        let lines: Vec<_> = answer.groups.iter().map(|group| render::flags::plain(group, view)).collect();
+        let mut names: Vec<&str> = lines.iter().flat_map(|lines| lines.lines()).collect();
+        names.sort_unstable();
+        return names.into_iter().map(|name| format!("{name}\n")).collect();
+    }
     if arches.len() > 1 {
         let arches: Vec<_> = arches.into_iter().collect();
         answered.exits.insert(Exit::Usage);
