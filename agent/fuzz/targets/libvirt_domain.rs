@@ -2,10 +2,15 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vmuster_proto::libvirt::{domain::parse, render};
+use vmuster_proto::libvirt::{
+    domain::{of_caller, parse},
+    render,
+};
 
 fuzz_target!(|text: &str| {
+    let given = of_caller(text);
     let Ok(domain) = parse(text) else { return };
+    assert_eq!(given.as_ref(), Ok(&domain));
     assert!(!domain.name.is_empty() && !domain.uuid.is_empty());
     assert!(domain.disks.is_sorted_by(|a, b| a.target <= b.target));
     let written = render::domain(&domain);
