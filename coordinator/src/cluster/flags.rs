@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn the_guest_layer_takes_what_libvirt_says_and_the_cpus_vendor() {
+    fn the_guest_layer_takes_what_libvirt_says_and_the_guests_vendor() {
         let guest = |vendor: Option<&str>| {
             Some(GuestCpu {
                 features: Some(FeatureSet::from_names(["sse4.1"]).expect("valid")),
@@ -284,9 +284,15 @@ mod tests {
         assert_eq!(host.features.names(), ["sse4.1"]);
         assert_eq!(host.machine_types.map(FeatureSet::names), Some(vec!["pc-q35-7.2"]));
         assert_eq!(host.usable_models, None, "an empty list is not reported");
-        let named = Cpu { vendor: Some("AuthenticAMD".to_owned()), ..cpu.clone() };
-        let named = view("x86_64", named, &[]);
-        assert_eq!(features_of(&named, Layer::Guest).expect("features").vendor, Some("AuthenticAMD"));
+        // An emulated guest's CPU may be of another vendor than its host's, and guests move by theirs.
+        for (of_guests, vendor) in
+            [(Some("Hygon"), "HygonGenuine"), (Some("Transmeta"), "AuthenticAMD"), (None, "AuthenticAMD")]
+        {
+            let named =
+                Cpu { vendor: Some("AuthenticAMD".to_owned()), guest: guest(of_guests), ..cpu.clone() };
+            let named = view("x86_64", named, &[]);
+            assert_eq!(features_of(&named, Layer::Guest).expect("features").vendor, Some(vendor));
+        }
         for unknown in [None, Some("Transmeta")] {
             let detail = problem(&view("x86_64", Cpu { guest: guest(unknown), ..cpu.clone() }, &[]));
             assert!(detail.contains("does not report its CPU's vendor"), "{detail}");
