@@ -2,7 +2,10 @@
 
 use std::cmp::Reverse;
 
-use vmuster_proto::model::{CpuDefinition, CpuFeature, FeatureSet, Verdict};
+use vmuster_proto::{
+    libvirt::cpu::validate,
+    model::{CpuDefinition, CpuFeature, FeatureSet, GuestCpuModel, Verdict},
+};
 
 use super::{GuestHost, Known, Source, Stands, known::with_policy};
 
@@ -28,6 +31,9 @@ pub enum Refusal {
          libvirt-common or libvirt-daemon), or ask with agents whose libvirt answers"
     )]
     NoModel,
+    /// A host reports names that libvirt would not have.
+    #[error("what hosts report makes no definition: {0}")]
+    Name(String),
     /// The architecture has none.
     #[error(
         "libvirt makes no CPU baseline for {0} guests: give them host-passthrough and move them between equal machines only"
@@ -86,14 +92,14 @@ pub fn compose(
     if features.is_empty() {
         return Err(Refusal::Empty);
     }
+    let models = Models::of(hosts);
     let fits = |(model, stands): &(&str, &[Stands])| {
         let is_of_vendor =
             stands.iter().filter_map(|stands| stands.vendor.as_deref()).all(|of| Some(of) == vendor);
-        let is_everywhere = hosts.iter().all(|host| host.has(model) != Some(false));
-        chosen.is_none_or(|chosen| chosen == *model) && is_of_vendor && is_everywhere
+        chosen.is_none_or(|chosen| chosen == *model) && is_of_vendor && models.are_known(model)
     };
     let candidates =
-        known.models().filter(fits).map(|(model, stands)| candidate(model, stands, features, hosts));
+        known.models().filter(fits).map(|(model, stands)| candidate(model, stands, features, &models));
     // Best first: usable everywhere, else some host's own; least to say beside the name; a host's own, newest; then by name.
     let best = candidates.min_by_key(|one| {
         let weight = one.require.len() + DISABLED_WEIGHT * one.disable.len();
@@ -105,7 +111,43 @@ pub fn compose(
     let best = best.ok_or(Refusal::NoModel)?;
     // Each model has somebody who knows it.
     let source = best.stands.first().map(|stands| stands.source.clone()).ok_or(Refusal::NoModel)?;
-    Ok(Composed { cpu: definition(&best, vendor), source, is_usable: best.is_usable })
+    let cpu = definition(&best, vendor);
+    validate(&cpu).map_err(|error| Refusal::Name(error.to_string()))?;
+    Ok(Composed { cpu, source, is_usable: best.is_usable })
+}
+
+/// The models that hosts' hypervisors have. Hosts of one sort have the same, and count once.
+struct Models<'a> {
+    known: Vec<&'a [GuestCpuModel]>,
+    usable: Vec<&'a [String]>,
+}
+
+impl<'a> Models<'a> {
+    fn of(hosts: &[GuestHost<'a>]) -> Self {
+        let mut models = Self { known: Vec::new(), usable: Vec::new() };
+        for host in hosts {
+            let (known, usable) = (host.guest.models.as_slice(), host.guest.usable_models.as_slice());
+            let names = |list: &'a [GuestCpuModel]| list.iter().map(|model| model.name.as_str());
+            // None: it does not say.
+            if !known.is_empty() && !models.known.iter().any(|other| names(other).eq(names(known))) {
+                models.known.push(known);
+            }
+            if !models.usable.contains(&usable) {
+                models.usable.push(usable);
+            }
+        }
+        models
+    }
+
+    /// No host says that it does not have it.
+    fn are_known(&self, model: &str) -> bool {
+        self.known.iter().all(|known| known.iter().any(|one| one.name == model))
+    }
+
+    /// Every host says that it can run it as it is.
+    fn are_usable(&self, model: &str) -> bool {
+        self.usable.iter().all(|usable| usable.iter().any(|one| one == model))
+    }
 }
 
 /// Adds whatever any source does not surely give, and takes away whatever any source may give beyond: whoever of them is
@@ -114,7 +156,7 @@ fn candidate<'a>(
     model: &'a str,
     stands: &'a [Stands],
     features: &FeatureSet,
-    hosts: &[GuestHost<'_>],
+    models: &Models<'_>,
 ) -> Candidate<'a> {
     let mut require = FeatureSet::default();
     let mut disable = FeatureSet::default();
@@ -125,7 +167,7 @@ fn candidate<'a>(
     // A 32-bit model is usable nearly everywhere, and no model for a 64-bit guest.
     let is_wide_enough =
         !features.contains(LONG_MODE) || stands.iter().all(|one| one.surely.contains(LONG_MODE));
-    let is_usable = is_wide_enough && hosts.iter().all(|host| host.can_run(model));
+    let is_usable = is_wide_enough && models.are_usable(model);
     Candidate { model, stands, require, disable, is_usable }
 }
 

@@ -17,6 +17,12 @@ pub fn exceeding(
 ) -> Vec<ExceedingDomain> {
     let mut found: Vec<ExceedingDomain> = domains
         .iter()
+        // What is emulated can have more, and goes to no host by its KVM's measure.
+        .filter(|domain| {
+            domain.virt_type.is_none()
+                || domain.virt_type == host.guest.virt_type
+                || host.guest.virt_type.is_none()
+        })
         .filter(|domain| !domain.state.as_deref().is_some_and(|state| WITHOUT_CPU.contains(&state)))
         .filter_map(|domain| {
             let (beyond, detail) = beyond(domain.cpu.as_ref(), features, known, host)?;
@@ -42,7 +48,8 @@ fn beyond(
     host: &GuestHost<'_>,
 ) -> Option<(FeatureSet, String)> {
     let untold = |detail: &str| Some((FeatureSet::default(), detail.to_owned()));
-    let Some(cpu) = cpu else {
+    let is_default = |cpu: &&CpuDefinition| cpu.mode.is_none() && cpu.model.is_none();
+    let Some(cpu) = cpu.filter(|cpu| !is_default(cpu)) else {
         return untold(
             "its definition names no CPU: it has QEMU's default one, whose features are not known",
         );
@@ -56,7 +63,9 @@ fn beyond(
     let taken = with_policy(cpu, |policy| matches!(policy, "disable" | "forbid"));
     let model = cpu.model.as_deref().unwrap_or_default();
     let stands = known.of(model);
-    let mut has = given;
+    // Nobody looked whether the host has them.
+    let is_unchecked = cpu.check.as_deref() == Some("none");
+    let mut has = if is_unchecked { given.intersection(&host.features()) } else { given };
     for one in stands {
         let of_model = one.surely.difference(&taken);
         // Without a full check QEMU leaves out what the host lacks, and nobody is told.

@@ -1,9 +1,9 @@
 //! What named models stand for, as far as it is known: from cpu_map, from hosts' host-models, from libvirt's own answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use vmuster_proto::{
-    libvirt::cpu_map::CpuMap,
+    libvirt::{cpu::is_name, cpu_map::CpuMap},
     model::{CpuDefinition, FeatureSet},
 };
 
@@ -108,6 +108,7 @@ impl Known {
 
     /// What hosts' own models stand for: each host says what its host-model expands to.
     pub fn add_hosts(&mut self, hosts: &[GuestHost<'_>]) {
+        let mut said = HashSet::new();
         for host in hosts {
             let (Some(definition), Some(expanded)) = (&host.guest.host_model, &host.guest.features) else {
                 continue;
@@ -116,18 +117,17 @@ impl Known {
             let source = Source::HostModel { host: host.name.to_owned() };
             let stands = Stands::derived(definition, expanded, source);
             // Like hosts say the same, and the first is named.
-            let is_new = self
-                .of(model)
-                .iter()
-                .all(|known| (&known.surely, &known.perhaps) != (&stands.surely, &stands.perhaps));
-            if is_new {
+            if said.insert((model.clone(), stands.surely.clone(), stands.perhaps.clone())) {
                 self.add(model, stands);
             }
         }
     }
 
-    /// One more voice.
+    /// One more voice. What is no name for a model is not taken: it would be written into others' files.
     pub fn add(&mut self, model: &str, stands: Stands) {
+        if !is_name(model) {
+            return;
+        }
         self.0.entry(model.to_owned()).or_default().push(stands);
     }
 

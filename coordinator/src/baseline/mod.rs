@@ -33,11 +33,6 @@ impl GuestHost<'_> {
         (!models.is_empty()).then(|| models.iter().any(|known| known.name == model))
     }
 
-    /// Whether it can run the model as it is.
-    fn can_run(&self, model: &str) -> bool {
-        self.guest.usable_models.iter().any(|usable| usable == model)
-    }
-
     fn features(&self) -> FeatureSet {
         self.guest.features.clone().unwrap_or_default()
     }

@@ -152,6 +152,51 @@ fn a_model_all_can_run_is_best() {
 }
 
 #[test]
+fn a_hosts_own_model_is_tried_before_others_that_nobody_ran() {
+    let models = [set(&["a", "b"]), set(&["a", "b", "c"]), set(&[]), set(&[])];
+    let of_map = |at: usize| Stands {
+        source: Source::CpuMap,
+        vendor: None,
+        surely: models[at].clone(),
+        perhaps: FeatureSet::default(),
+        place: Some(at),
+    };
+    let mut guest = guest(&set(&["a", "b", "c", "d"]), 0, &models);
+    // Nobody says what can be used.
+    (guest.models, guest.usable_models) = (Vec::new(), Vec::new());
+    let mut known = Known::default();
+    known.add("Alpha", of_map(0));
+    known.add("Beta", of_map(1));
+    let hosts = [GuestHost { name: "h", guest: &guest }];
+    known.add_hosts(&hosts);
+    let composed = compose(&set(&["a", "b", "c", "d"]), None, &hosts, &known, None).expect("a model");
+    assert_eq!(
+        composed.cpu.model.as_deref(),
+        Some("Alpha"),
+        "cpu_map says the same of it, and Beta is nearer"
+    );
+}
+
+#[test]
+fn what_is_no_name_is_written_nowhere() {
+    let models = [set(&["a"]), set(&["a"]), set(&["a"]), set(&["a"])];
+    let mut guest = guest(&set(&["a"]), 0, &models);
+    let named = guest.host_model.as_mut().expect("a host-model");
+    named.model = Some("Alpha\nimages_type = raw".to_owned());
+    let hosts = [GuestHost { name: "h", guest: &guest }];
+    let mut known = Known::default();
+    known.add_hosts(&hosts);
+    assert_eq!(compose(&set(&["a"]), None, &hosts, &known, None), Err(Refusal::NoModel));
+    let refused = compose(&set(&["a;b"]), None, &[], &known_of(&[]), None);
+    assert_eq!(refused, Err(Refusal::NoModel));
+    let mut known = Known::default();
+    let stands = Stands::derived(&definition("Beta", &set(&[]), &set(&[])), &set(&[]), Source::CpuMap);
+    known.add("Beta", stands);
+    let refused = compose(&set(&["a;b"]), None, &[], &known, None).expect_err("no such feature");
+    assert!(matches!(&refused, Refusal::Name(why) if why.contains("a;b")), "{refused}");
+}
+
+#[test]
 fn models_of_another_vendor_or_unknown_to_a_host_are_none() {
     let models = [set(&["a"]), set(&["a"]), set(&["a"]), set(&["a"])];
     let mut guests = [guest(&set(&["a"]), 0, &models), guest(&set(&["a"]), 0, &models)];
@@ -211,9 +256,17 @@ fn guests_keep_what_they_were_started_with() {
         running("unknown", Some(definition("Omega", &set(&["a"]), &set(&[])))),
         running("default", None),
         running("off", Some(mode("host-passthrough"))),
+        running("topology-only", Some(CpuDefinition::default())),
+        running("emulated", Some(mode("maximum"))),
     ];
+    domains[7].virt_type = Some("kvm".to_owned());
+    domains[8].virt_type = Some("qemu".to_owned());
     domains[6].state = Some("shut_off".to_owned());
-    let can_give = |names: &[&str]| GuestCpu { features: Some(set(names)), ..GuestCpu::default() };
+    let can_give = |names: &[&str]| GuestCpu {
+        features: Some(set(names)),
+        virt_type: Some("kvm".to_owned()),
+        ..GuestCpu::default()
+    };
     let guest = can_give(&["a", "b", "c"]);
     let found = exceeding(&GuestHost { name: "h", guest: &guest }, &domains, &set(&["a"]), &known);
     let told: Vec<_> = found
@@ -231,6 +284,11 @@ fn guests_keep_what_they_were_started_with() {
                 "its definition names no CPU: it has QEMU's default one, whose features are not known"
             ),
             ("passed-through", String::new(), "it has its host's own CPU"),
+            (
+                "topology-only",
+                String::new(),
+                "its definition names no CPU: it has QEMU's default one, whose features are not known"
+            ),
             ("unknown", String::new(), "what its model Omega stands for is not known here"),
         ]
     );

@@ -66,6 +66,7 @@ impl From<&CpuBaseline> for pb::CpuBaseline {
             forms,
             verdicts,
             exceeding_domains,
+            exceeding_domain_count,
             unseen_domains,
             notes,
         } = baseline;
@@ -84,6 +85,7 @@ impl From<&CpuBaseline> for pb::CpuBaseline {
             forms: forms.as_ref().map(Into::into),
             verdicts: verdicts.iter().map(Into::into).collect(),
             exceeding_domains: exceeding_domains.iter().map(Into::into).collect(),
+            exceeding_domain_count: *exceeding_domain_count,
             unseen_domains: unseen_domains.iter().map(Into::into).collect(),
             notes: notes.clone(),
         }
@@ -100,8 +102,8 @@ impl TryFrom<pb::CpuBaseline> for CpuBaseline {
             hosts: list("hosts", baseline.hosts, |name| text("hosts", name))?,
             features: feature_set("features", &baseline.features)?,
             cpu: section("cpu", baseline.cpu)?,
-            refusal: unless_empty("refusal", baseline.refusal)?,
-            model_source: unless_empty("model_source", baseline.model_source)?,
+            refusal: unless_empty("refusal", &baseline.refusal)?,
+            model_source: unless_empty("model_source", &baseline.model_source)?,
             psabi_level: baseline.psabi_level,
             physical_address_bits: baseline.physical_address_bits,
             machine_types: name_list("machine_types", baseline.machine_types)?,
@@ -113,13 +115,14 @@ impl TryFrom<pb::CpuBaseline> for CpuBaseline {
                 baseline.exceeding_domains,
                 ExceedingDomain::try_from,
             )?,
+            exceeding_domain_count: baseline.exceeding_domain_count,
             unseen_domains: list("unseen_domains", baseline.unseen_domains, MissingHost::try_from)?,
             notes: list("notes", baseline.notes, |note| text("notes", note))?,
         })
     }
 }
 
-fn unless_empty(field: &str, value: String) -> Result<Option<String>, DecodeError> {
+fn unless_empty(field: &str, value: &str) -> Result<Option<String>, DecodeError> {
     Ok(Some(long_text(field, value)?).filter(|text| !text.is_empty()))
 }
 
@@ -127,11 +130,15 @@ fn unless_empty(field: &str, value: String) -> Result<Option<String>, DecodeErro
 const FORM_MAX_BYTES: usize = 256 << 10;
 
 /// Text that may be longer than a name or a reason.
-fn long_text(field: &str, value: String) -> Result<String, DecodeError> {
+fn long_text(field: &str, value: &str) -> Result<String, DecodeError> {
     if value.len() > FORM_MAX_BYTES {
         return Err(DecodeError::new(field, format!("{} bytes, limit {FORM_MAX_BYTES}", value.len())));
     }
-    Ok(value)
+    // They have lines; nothing else in them may move a terminal's cursor.
+    Ok(value
+        .chars()
+        .map(|c| if c.is_control() && !"\n\t".contains(c) { char::REPLACEMENT_CHARACTER } else { c })
+        .collect())
 }
 
 impl From<&BaselineForms> for pb::BaselineForms {
@@ -152,11 +159,11 @@ impl TryFrom<pb::BaselineForms> for BaselineForms {
 
     fn try_from(forms: pb::BaselineForms) -> Result<Self, DecodeError> {
         Ok(Self {
-            libvirt_xml: long_text("libvirt_xml", forms.libvirt_xml)?,
-            qemu_cpu: long_text("qemu_cpu", forms.qemu_cpu)?,
-            proxmox_conf: unless_empty("proxmox_conf", forms.proxmox_conf)?,
-            nova_conf: long_text("nova_conf", forms.nova_conf)?,
-            incus_conf: unless_empty("incus_conf", forms.incus_conf)?,
+            libvirt_xml: long_text("libvirt_xml", &forms.libvirt_xml)?,
+            qemu_cpu: long_text("qemu_cpu", &forms.qemu_cpu)?,
+            proxmox_conf: unless_empty("proxmox_conf", &forms.proxmox_conf)?,
+            nova_conf: long_text("nova_conf", &forms.nova_conf)?,
+            incus_conf: unless_empty("incus_conf", &forms.incus_conf)?,
         })
     }
 }

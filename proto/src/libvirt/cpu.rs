@@ -162,10 +162,15 @@ fn one_of(place: &str, value: Option<&str>, allowed: &[&str]) -> Result<(), XmlE
     }
 }
 
+/// Whether libvirt could have such a name for a model, vendor, architecture or feature.
+#[must_use]
+pub fn is_name(value: &str) -> bool {
+    (1..=NAME_MAX_BYTES).contains(&value.len())
+        && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._+-".contains(&byte))
+}
+
 fn name(place: &str, value: &str) -> Result<(), XmlError> {
-    let is_sane = (1..=NAME_MAX_BYTES).contains(&value.len())
-        && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._+-".contains(&byte));
-    if is_sane {
+    if is_name(value) {
         Ok(())
     } else {
         Err(XmlError::value(

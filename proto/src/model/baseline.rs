@@ -51,6 +51,8 @@ pub struct CpuBaseline {
     pub verdicts: Vec<BaselineVerdict>,
     #[serde(default)]
     pub exceeding_domains: Vec<ExceedingDomain>,
+    #[serde(default)]
+    pub exceeding_domain_count: u32,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unseen_domains: Vec<MissingHost>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -64,6 +64,7 @@ fn baseline() -> BoxedStrategy<CpuBaseline> {
                 usable_models,
                 forms,
                 verdicts,
+                exceeding_domain_count: 7,
                 exceeding_domains,
                 unseen_domains,
                 notes,

@@ -14,6 +14,7 @@ mod flags_of_guests;
 mod freshness;
 mod house_rules;
 mod hung_mount;
+mod json_documents;
 mod json_schema;
 mod libvirt;
 mod live_cpu_tools;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use vmuster_proto::model::{
-    BaselineAnswer, CpuBaseline, Freshness, MissingHost, ProblemKind, Verdict, VerdictKind,
+    BaselineAnswer, BaselineVerdict, CpuBaseline, Freshness, MissingHost, ProblemKind, Verdict, VerdictKind,
 };
 
 use super::completeness;
@@ -130,16 +130,15 @@ fn notes(answer: &BaselineAnswer) -> Vec<String> {
         ));
     }
     for one in &answer.baselines {
-        notes
-            .extend(one.refusal.iter().map(|why| format!("no baseline for {}: {why}", one.hosts.join(", "))));
+        notes.extend(one.refusal.iter().map(|why| format!("no baseline for {}: {why}", some(&one.hosts))));
         notes.extend(one.notes.iter().map(|note| format!("note: {note}")));
         notes.extend(unseen(&one.unseen_domains));
-        notes.extend(one.verdicts.iter().filter_map(|of| match &of.verdict {
-            Verdict::Unknown { missing } => {
-                Some(format!("warning: {} gives no verdict ({})", of.host, missing.join("; ")))
-            }
-            Verdict::Yes | Verdict::No { .. } => None,
-        }));
+        notes.extend(without_verdict(&one.verdicts));
+        let more = one.exceeding_domain_count as usize
+            - one.exceeding_domains.len().min(one.exceeding_domain_count as usize);
+        notes.extend(
+            (more > 0).then(|| format!("note: {more} more guests have more features and are not named")),
+        );
     }
     notes
 }
@@ -154,4 +153,32 @@ fn unseen(hosts: &[MissingHost]) -> Option<String> {
     };
     let (name, why) = (&first.name, &first.problem.detail);
     Some(format!("warning: the guests of {name}{more} could not be looked at ({why})"))
+}
+
+/// Hosts named in a line; the tables and documents have all.
+const NAMED_MAX: usize = 8;
+
+/// As many as fit, and how many more there are.
+fn some(names: &[String]) -> String {
+    let named = names.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(NAMED_MAX) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
+/// One line, however many there are.
+fn without_verdict(verdicts: &[BaselineVerdict]) -> Option<String> {
+    let mut unknown = verdicts.iter().filter_map(|of| match &of.verdict {
+        Verdict::Unknown { missing } => Some((of.host.as_str(), missing.join("; "))),
+        Verdict::Yes | Verdict::No { .. } => None,
+    });
+    let (first, why) = unknown.next()?;
+    let more = match unknown.count() {
+        0 => String::new(),
+        1 => " and 1 more host".to_owned(),
+        count => format!(" and {count} more hosts"),
+    };
+    let verb = if more.is_empty() { "gives" } else { "give" };
+    Some(format!("warning: {first}{more} {verb} no verdict ({why})"))
 }

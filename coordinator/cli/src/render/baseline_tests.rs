@@ -81,6 +81,7 @@ fn baseline() -> CpuBaseline {
                 Verdict::Unknown { missing: vec!["kvm-03:8470: connection refused".to_owned()] },
             ),
         ],
+        exceeding_domain_count: 2,
         exceeding_domains: vec![
             guest("db", &["avx512f", "avx512dq"], ""),
             guest("web", &[], "it has its host's own CPU"),

@@ -6,8 +6,8 @@ use tokio::time::{Instant, timeout_at};
 use vmuster_proto::{
     libvirt::{cpu, render},
     model::{
-        BaselineVerdict, CpuComparison, CpuDefinition, Domain, FeatureSet, Freshness, GuestCpu, Problem,
-        ProblemKind, Verdict, VerdictSource,
+        BaselineVerdict, CpuComparison, CpuDefinition, Domain, FeatureSet, Freshness, GuestCpu, IssueKind,
+        Problem, ProblemKind, Verdict, VerdictSource, printable,
     },
     transport::PeerAddress,
 };
@@ -17,6 +17,12 @@ use crate::{
     cache::HostView,
     fetch::Fetcher,
 };
+
+/// Section of an agent's usage.
+const DOMAINS: &str = "usage.domains";
+
+/// Of a host's own words: enough for some twenty features, and 10,000 hosts' fit in an answer.
+const REASON_MAX_BYTES: usize = 400;
 
 /// Hosts whose libvirt is asked for a model, one after another: the oldest first, for an older one refuses names it does not
 /// know.
@@ -74,24 +80,28 @@ pub(super) async fn propose(
     }
     let mut askable: Vec<_> = members.iter().filter_map(|member| Some((member, member.address()?))).collect();
     askable.sort_by_key(|(member, _)| (by_age(member.libvirt_version), member.name().to_owned()));
-    let mut last = None;
-    for (member, address) in askable.into_iter().take(PROPOSERS_MAX) {
+    askable.truncate(PROPOSERS_MAX);
+    let mut failed = None;
+    for (index, (member, address)) in askable.iter().enumerate() {
+        // One that hangs must not cost the others their turn.
+        let turns = u32::try_from(askable.len() - index).unwrap_or(1);
+        let turn = Instant::now() + deadline.saturating_duration_since(Instant::now()) / turns;
         let ask = async {
             let plain = fetcher.compute_cpu_baseline(address, &definitions, false).await?;
             Ok((plain, fetcher.compute_cpu_baseline(address, &definitions, true).await?))
         };
         let answered: Result<(String, String), Problem> =
-            timeout_at(deadline, ask).await.unwrap_or_else(|_| Err(late()));
+            timeout_at(turn, ask).await.unwrap_or_else(|_| Err(late()));
         let source = Source::Libvirt {
             version: member.libvirt_version.map(str::to_owned),
             host: member.name().to_owned(),
         };
         match answered.and_then(|(plain, expanded)| proposal(&plain, &expanded, source)) {
             Ok(proposal) => return Some(proposal),
-            Err(problem) => last = Some((member.name().to_owned(), problem)),
+            Err(problem) => failed = failed.or(Some((member.name().to_owned(), problem))),
         }
     }
-    if let Some((host, problem)) = last {
+    if let Some((host, problem)) = failed {
         notes.push(format!("no libvirt proposed a model; it was chosen here ({host}: {})", problem.detail));
     }
     None
@@ -122,49 +132,74 @@ fn late() -> Problem {
     Problem::new(ProblemKind::Timeout, "no answer in the caller's time; allow more with --timeout")
 }
 
+/// What hosts are asked about.
+pub(super) struct Definition<'a> {
+    pub(super) features: &'a FeatureSet,
+    pub(super) cpu: &'a CpuDefinition,
+    /// As a libvirt `<cpu>` element.
+    pub(super) text: String,
+}
+
 /// What one host says: its libvirt if it can be asked, else what it reported.
 pub(super) async fn verdict(
     fetcher: Option<&Arc<Fetcher>>,
     member: &Member<'_>,
-    features: &FeatureSet,
-    cpu: &CpuDefinition,
+    definition: &Definition<'_>,
     deadline: Instant,
 ) -> BaselineVerdict {
     let of = |source, verdict| BaselineVerdict { host: member.name().to_owned(), source, verdict };
     let host = member.as_host();
-    let Some(fetcher) = fetcher else { return of(VerdictSource::Features, runs(&host, features, cpu)) };
-    let unknown = |problem: Problem| Verdict::Unknown { missing: vec![problem.detail] };
+    let Some(fetcher) = fetcher else {
+        return of(VerdictSource::Features, runs(&host, definition.features, definition.cpu));
+    };
+    let said = |detail: &str| vec![printable(detail, REASON_MAX_BYTES)];
+    let unknown = |problem: Problem| Verdict::Unknown { missing: said(&problem.detail) };
     let Some(address) = member.address() else {
         let problem = member.view.problem.clone();
         let problem = problem.unwrap_or_else(|| Problem::new(ProblemKind::Unreachable, "it cannot be asked"));
         return of(VerdictSource::Libvirt, unknown(problem));
     };
-    let text = render::cpu(cpu);
-    let compared = timeout_at(deadline, fetcher.compare_cpu(address, &text)).await;
+    let compared = timeout_at(deadline, fetcher.compare_cpu(address, &definition.text)).await;
     let verdict = match compared.unwrap_or_else(|_| Err(late())) {
         Ok((CpuComparison::Identical | CpuComparison::Superset, _)) => Verdict::Yes,
-        Ok((CpuComparison::Incompatible, detail)) => Verdict::No { reasons: vec![detail] },
+        Ok((CpuComparison::Incompatible, detail)) => Verdict::No { reasons: said(&detail) },
         Err(problem) => unknown(problem),
     };
     of(VerdictSource::Libvirt, verdict)
 }
 
-/// A host's guests now, or those saved with its snapshot.
+/// A host's guests now, or those saved with its snapshot; and why they are not there, or not as they are now.
 pub(super) async fn domains(
     fetcher: Option<&Arc<Fetcher>>,
     member: &Member<'_>,
     deadline: Instant,
-) -> Result<Vec<Domain>, Problem> {
+) -> (Vec<Domain>, Option<Problem>) {
     let untold = || Problem::new(ProblemKind::Unsupported, "the host does not report its guests");
     let Some(fetcher) = fetcher else {
         let saved = member.view.record.as_ref().and_then(|record| record.saved_usage.as_deref());
-        return saved.and_then(|usage| usage.domains.clone()).ok_or_else(untold);
+        let domains = saved.and_then(|usage| usage.domains.clone());
+        let problem = domains.is_none().then(untold);
+        return (domains.unwrap_or_default(), problem);
     };
-    let stale = || member.view.problem.clone().unwrap_or_else(untold);
-    let address = member.address().ok_or_else(stale)?;
-    let usage = timeout_at(deadline, fetcher.usage(address)).await.unwrap_or_else(|_| Err(late()))?;
-    usage.usage.domains.ok_or_else(|| {
-        let why = usage.issues.iter().find(|issue| issue.section.starts_with("usage.domains"));
-        why.map_or_else(untold, |issue| Problem::new(ProblemKind::Unsupported, issue.detail.clone()))
-    })
+    let Some(address) = member.address() else {
+        return (Vec::new(), Some(member.view.problem.clone().unwrap_or_else(untold)));
+    };
+    let asked = timeout_at(deadline, fetcher.usage(address)).await.unwrap_or_else(|_| Err(late()));
+    let usage = match asked {
+        Ok(usage) => usage,
+        Err(problem) => return (Vec::new(), Some(problem)),
+    };
+    // An agent whose libvirt hangs shows guests as it saw them last, with an issue.
+    let issue = usage.issues.iter().find(|issue| issue.section == DOMAINS);
+    let problem = issue.map(|issue| {
+        let kind = match issue.kind {
+            IssueKind::Timeout => ProblemKind::Timeout,
+            IssueKind::Denied => ProblemKind::Denied,
+            IssueKind::Malformed => ProblemKind::Malformed,
+            _ => ProblemKind::Unsupported,
+        };
+        Problem::new(kind, printable(&issue.detail, REASON_MAX_BYTES))
+    });
+    let problem = problem.or_else(|| usage.usage.domains.is_none().then(untold));
+    (usage.usage.domains.unwrap_or_default(), problem)
 }

@@ -2,23 +2,26 @@
 
 mod asked;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use futures::future::join_all;
-use tokio::{task::spawn_blocking, time::Instant};
+use sha2::{Digest as _, Sha256};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, timeout},
+};
 use vmuster_proto::{
-    libvirt::cpu_map::CpuMap,
+    libvirt::{cpu::is_name, cpu_map::CpuMap, render},
     model::{
         BaselineAnswer, BaselineVerdict, CpuBaseline, FlagsGroup, Freshness, Layer, MissingHost, ProblemKind,
         Verdict,
     },
 };
 
-use super::{
-    Cluster,
-    flags::{features_of, generation_of},
-    none_of_arch,
-};
+use super::{Cluster, flags::features_of, none_of_arch};
 use crate::{
     baseline::{Composed, GuestHost, Known, Source, compose, exceeding, forms, refusal_of_arch},
     cache::{HostView, ReadOptions},
@@ -26,10 +29,16 @@ use crate::{
     flags::{Detail, common_flags},
     hosts::{Scope, ScopeError},
 };
-use asked::{Member, domains, propose, verdict};
+use asked::{Definition, Member, domains, propose, verdict};
 
 /// Of the time there is at most this share goes to finding a model; the rest is for every host's verdict.
 const PROPOSAL_SHARE: u32 = 2;
+
+/// Files of the machine's own disk are read in milliseconds; a directory that hangs must not hold up the answer.
+const CPU_MAP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Guests that are named, of a baseline; the count says how many there are. 10,000 hosts have some 500,000.
+const EXCEEDING_MAX: usize = 1000;
 
 /// A question about a baseline.
 #[derive(Debug, Clone)]
@@ -43,7 +52,7 @@ pub struct BaselineQuestion {
 }
 
 impl Cluster {
-    /// A definition for each architecture and vendor, with a digest that changes whenever hosts' facts do.
+    /// A definition for each architecture and vendor, with a digest of the answer.
     ///
     /// # Errors
     /// The scope is wrong.
@@ -56,7 +65,6 @@ impl Cluster {
         if views.is_empty() {
             return Err(none_of_arch(&question.scope));
         }
-        let generation = generation_of(&format!("{question:?}"), &views);
         let map = self.cpu_map().await;
         let (mut refused, mut counted, mut missing) = (BTreeMap::new(), Vec::new(), Vec::new());
         for view in &views {
@@ -85,20 +93,23 @@ impl Cluster {
             ..CpuBaseline::default()
         }));
         baselines.sort_by(|a, b| (&a.arch, &a.vendor).cmp(&(&b.arch, &b.vendor)));
-        Ok((answer(&views, baselines, missing), generation))
+        let answer = answer(&views, baselines, missing);
+        let generation = generation(question, &answer);
+        Ok((answer, generation))
     }
 
     /// What this machine's libvirt says of models; empty where there is none.
     async fn cpu_map(&self) -> Result<CpuMap, String> {
         let directory = self.cpu_map_directory.clone();
-        let read = spawn_blocking(move || read_cpu_map(&directory)).await;
+        let read = timeout(CPU_MAP_PATIENCE, spawn_blocking(move || read_cpu_map(&directory))).await;
         match read {
-            Ok(Ok(map)) => Ok(map),
-            Ok(Err(error)) => {
+            Ok(Ok(Ok(map))) => Ok(map),
+            Ok(Ok(Err(error))) => {
                 let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
                 Err(format!("{error}{}", cause.unwrap_or_default()))
             }
-            Err(error) => Err(error.to_string()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(format!("{} does not answer", self.cpu_map_directory.display())),
         }
     }
 
@@ -122,16 +133,22 @@ impl Cluster {
             Some(fetcher) => propose(fetcher, &members, Instant::now() + half, &mut notes).await,
             None => None,
         };
-        // libvirt's own choice, told by libvirt alone: another release's files may say otherwise.
-        let composed = if let Some((model, stands)) = proposed {
+        let vendor = libvirt_vendor(&members, group.vendor.as_deref());
+        let mut composed = None;
+        if let Some((model, stands)) = proposed {
+            // Told by libvirt and the hosts alone: another release's files may know names that an older libvirt refuses.
             let mut told = Known::default();
             told.add(&model, stands.clone());
             told.add_hosts(&hosts);
             known.add(&model, stands);
-            compose(&group.features, libvirt_vendor(&members), &hosts, &told, Some(&model))
-        } else {
-            compose(&group.features, libvirt_vendor(&members), &hosts, &known, None)
-        };
+            // One that another host does not know, or of another vendor, is no choice.
+            composed = compose(&group.features, vendor, &hosts, &told, Some(&model)).ok();
+            if composed.is_none() {
+                notes.push(format!("libvirt proposed {model}, which not every host has; it was chosen here"));
+            }
+        }
+        let composed = composed.map_or_else(|| compose(&group.features, vendor, &hosts, &known, None), Ok);
+        notes.extend(emulating(&members));
         if let Err(problem) = map
             && composed.as_ref().is_ok_and(|composed| !matches!(composed.source, Source::Libvirt { .. }))
         {
@@ -160,31 +177,28 @@ impl Cluster {
     ) {
         let fetcher = self.cache.fetcher();
         let asked = fetcher.filter(|_| question.verify);
-        let features = &baseline.features;
-        let verdicts =
-            join_all(members.iter().map(|member| verdict(asked, member, features, &composed.cpu, deadline)));
-        let domains = async {
-            if question.include_domains {
-                join_all(members.iter().map(|member| domains(fetcher, member, deadline))).await
+        let definition =
+            Definition { features: &baseline.features, cpu: &composed.cpu, text: render::cpu(&composed.cpu) };
+        // One after the other: a host's reader answers one question at a time, and who waits for it hears that it hangs.
+        let definition = &definition;
+        let ask = |member| async move {
+            let said = verdict(asked, member, definition, deadline).await;
+            let domains = if question.include_domains {
+                domains(fetcher, member, deadline).await
             } else {
-                Vec::new()
-            }
+                (Vec::new(), None)
+            };
+            (member, said, domains)
         };
-        let (verdicts, domains) = futures::join!(verdicts, domains);
-        for (member, domains) in members.iter().zip(domains) {
-            match domains {
-                Ok(domains) => {
-                    baseline.exceeding_domains.extend(exceeding(
-                        &member.as_host(),
-                        &domains,
-                        &baseline.features,
-                        known,
-                    ));
-                }
-                Err(problem) => {
-                    baseline.unseen_domains.push(MissingHost { name: member.name().to_owned(), problem });
-                }
-            }
+        let mut verdicts = Vec::with_capacity(members.len());
+        for (member, said, (domains, problem)) in join_all(members.iter().map(ask)).await {
+            verdicts.push(said);
+            let found = exceeding(&member.as_host(), &domains, &baseline.features, known);
+            let room = EXCEEDING_MAX.saturating_sub(baseline.exceeding_domains.len());
+            baseline.exceeding_domain_count += u32::try_from(found.len()).unwrap_or(u32::MAX);
+            baseline.exceeding_domains.extend(found.into_iter().take(room));
+            let unseen = problem.map(|problem| MissingHost { name: member.name().to_owned(), problem });
+            baseline.unseen_domains.extend(unseen);
         }
         let (told, more) = forms(&composed.cpu);
         notes.extend(more);
@@ -204,11 +218,39 @@ fn refusal_of(view: &HostView) -> Option<((String, String), String)> {
     Some(((arch.to_owned(), vendor), refusal.to_string()))
 }
 
-/// libvirt's word for the vendor; None if hosts do not say, or not the same.
-fn libvirt_vendor<'a>(members: &[Member<'a>]) -> Option<&'a str> {
-    let mut vendors = members.iter().map(|member| member.guest.vendor.as_deref());
-    let first = vendors.next().flatten()?;
-    vendors.all(|vendor| vendor == Some(first)).then_some(first)
+/// libvirt's word for the vendor; None if nobody says it.
+fn libvirt_vendor<'a>(members: &[Member<'a>], of_group: Option<&str>) -> Option<&'a str> {
+    let told =
+        members.iter().find_map(|member| member.guest.vendor.as_deref()).filter(|vendor| is_name(vendor));
+    told.or(match of_group? {
+        "GenuineIntel" => Some("Intel"),
+        "AuthenticAMD" => Some("AMD"),
+        "HygonGenuine" => Some("Hygon"),
+        _ => None,
+    })
+}
+
+/// What to know where only some hosts have KVM: their guests cannot go to the others, whatever the CPUs.
+fn emulating(members: &[Member<'_>]) -> Option<String> {
+    let without: Vec<_> =
+        members.iter().filter(|member| member.guest.virt_type.as_deref() == Some("qemu")).collect();
+    let first = without.first().filter(|_| without.len() < members.len())?;
+    let more = match without.len() - 1 {
+        0 => String::new(),
+        count => format!(" and {count} more"),
+    };
+    Some(format!(
+        "{}{more} cannot run KVM guests, only emulated ones; the others' do not go there",
+        first.name()
+    ))
+}
+
+/// Hex digest of the question and of all that is answered.
+fn generation(question: &BaselineQuestion, answer: &BaselineAnswer) -> String {
+    let mut bytes = format!("{question:?}").into_bytes();
+    // Names and numbers: it can be written.
+    bytes.extend(serde_json::to_vec(answer).unwrap_or_default());
+    Sha256::digest(&bytes).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn of_facts(group: FlagsGroup) -> CpuBaseline {
