@@ -10,6 +10,7 @@ mod cpu_features;
 mod cpu_of_host;
 mod devices;
 mod host;
+mod host_bound;
 mod layout;
 mod storage;
 mod storage_places;
@@ -73,7 +74,7 @@ const fn rule(name: &'static str, judge: fn(&Case<'_>) -> Said) -> Rule {
 }
 
 /// In the order in which findings are shown: what bars everything first.
-const RULES: [Rule; 16] = [
+const RULES: [Rule; 17] = [
     rule("freshness", host::freshness),
     rule("maintenance", host::maintenance),
     rule("name", host::name),
@@ -89,6 +90,7 @@ const RULES: [Rule; 16] = [
     rule("numa", layout::numa),
     rule("hugepages", layout::hugepages),
     rule("pci", devices::pci),
+    rule("devices", host_bound::judge),
     rule("storage", storage::judge),
 ];
 

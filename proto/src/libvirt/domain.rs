@@ -8,6 +8,7 @@ use roxmltree::Node;
 use super::{
     cpu,
     domain_devices::{disks, host_devices},
+    host_bound,
     xml::{
         DEFINITION_MAX_BYTES, XmlError, amount, attribute, child, child_text, children, document, number,
         own_text, scaled, set,
@@ -68,6 +69,7 @@ pub fn of_caller(text: &str) -> Result<Domain, XmlError> {
         emulator_cpus: emulator_pin.map(|pin| set(pin, "cpuset")).transpose()?.flatten(),
         numa: numa(root)?,
         host_devices: host_devices(root),
+        host_bound: host_bound::of(root),
     })
 }
 

@@ -45,6 +45,7 @@ fn a_whole_definition() {
     assert_eq!(numa.cells[1].memory_bytes, Some(Bytes(4 << 30)));
     assert_eq!((numa.cells[0].host_nodes.clone(), numa.cells[1].host_nodes.clone()), (None, cpus("1")));
     assert_eq!(domain.host_devices, ["0000:3b:0a.1", "0001:81:00.3"]);
+    assert_eq!(domain.host_bound, ["hostdev usb"]);
     assert_eq!(domain.cpu.and_then(|cpu| cpu.model).as_deref(), Some("EPYC"));
 }
 
