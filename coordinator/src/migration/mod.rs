@@ -26,7 +26,18 @@ use vmuster_proto::model::{
 pub use cpu::comparable;
 
 /// libvirt's own verdict on the guest's CPU, or why it gave none.
-pub type Comparison = Result<(CpuComparison, String), Problem>;
+pub type Comparison = Result<(CpuComparison, String), NoComparison>;
+
+/// Why libvirt compared nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoComparison {
+    /// It does not take such a definition at all; in its words.
+    #[error("{0}")]
+    Refused(String),
+    /// Nobody answered.
+    #[error("{}: {}", .0.kind, .0.detail)]
+    Unanswered(Problem),
+}
 
 /// What is known of a guest.
 #[derive(Debug, Clone, Copy)]
