@@ -166,6 +166,20 @@ fn started_with_less(definition: &CpuDefinition, case: &Case<'_>) -> Said {
     let check = definition.check.as_deref().unwrap_or_default();
     let had = case.source.as_ref().and_then(|source| source.guest_cpu()?.features.as_ref());
     let known = cpu_features::judge(definition, &case.target, had);
+    let given = case.target.guest_cpu().and_then(|guest| guest.features.as_ref());
+    let is_covered = had.zip(given).is_some_and(|(had, given)| had.difference(given).is_empty());
+    let is_plain = known.features.is_empty() && known.forbidden.is_empty() && !known.has_strange_name;
+    // A host that takes it in compares for 'partial' once more, and for 'none' nothing.
+    let is_taken = match case.target.comparison {
+        Some(Ok((CpuComparison::Incompatible, _))) => check == "none",
+        Some(Err(_)) => false,
+        Some(Ok(_)) | None => true,
+    };
+    if is_covered && is_plain && is_taken {
+        return yes(format!(
+            "check='{check}', so it has of its CPU what its own host can give, and this host can give all of that"
+        ));
+    }
     let lacks = |known: &Known| {
         let mut said = known.features.iter().chain(&known.forbidden).chain(&known.model);
         said.any(|said| said.0 == VerdictKind::No)
