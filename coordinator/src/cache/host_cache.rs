@@ -177,9 +177,8 @@ impl HostCache {
     }
 
     fn outdate(&self, host: &str) {
-        let outdated =
-            |record: Arc<HostRecord>| HostRecord { superseded: true, ..HostRecord::clone(&record) };
-        self.change_known(host, |slot| slot.record = slot.record.take().map(outdated).map(Arc::new));
+        let outdated = |record: &mut Arc<HostRecord>| Arc::make_mut(record).superseded = true;
+        self.change_known(host, |slot| slot.record.iter_mut().for_each(outdated));
     }
 
     /// The record as it is, without asking.
