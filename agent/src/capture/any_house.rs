@@ -145,7 +145,11 @@ fn domain() -> BoxedStrategy<Domain> {
     )
         .prop_map(|((uuid, name, state, figures, words), (cpu, disks, hugepages), places)| {
             let (cpus, pins, emulator_cpus, numa, devices, bound) = places;
-            let host_bound = bound.into_iter().map(str::to_owned).collect();
+            let mut host_bound: Vec<String> = bound.into_iter().map(str::to_owned).collect();
+            // Such a disk says of itself that it is its host's.
+            if disks.values().any(|disk| disk.r#type.as_deref() == Some("nvme")) {
+                host_bound.insert(0, "disk nvme".to_owned());
+            }
             let (vcpus, vcpus_max, memory, memory_max, persistent) = figures;
             let (virt_type, arch, machine_type) = words;
             let hex = format!("{uuid:032x}");
