@@ -9,7 +9,7 @@ use std::{
 
 use vmuster_proto::{
     clock::SharedClock,
-    model::{SNAPSHOT_SCHEMA, Snapshot},
+    model::{SNAPSHOT_SCHEMA, Snapshot, is_unprintable},
 };
 
 use crate::{
@@ -125,6 +125,9 @@ fn read_snapshot(path: &Path) -> Result<HostRecord, SnapshotError> {
     }
     if snapshot.name.is_empty() {
         return Err(malformed("its name is empty".to_owned()));
+    }
+    if snapshot.name.contains(is_unprintable) {
+        return Err(malformed("its name has characters that are not shown".to_owned()));
     }
     Ok(HostRecord {
         host: snapshot.name.clone(),

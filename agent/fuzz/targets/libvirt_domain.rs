@@ -10,7 +10,8 @@ use vmuster_proto::libvirt::{
 fuzz_target!(|text: &str| {
     let given = of_caller(text);
     let Ok(domain) = parse(text) else { return };
-    assert_eq!(given.as_ref(), Ok(&domain));
+    // libvirt's own CPUs are read tolerantly, callers' are not.
+    assert!(given.is_err() || given.as_ref() == Ok(&domain));
     assert!(!domain.name.is_empty() && !domain.uuid.is_empty());
     assert!(domain.disks.is_sorted_by(|a, b| a.target <= b.target));
     let written = render::domain(&domain);

@@ -125,6 +125,9 @@ fn domain() -> BoxedStrategy<Domain> {
     let figures = (1..u32::MAX, 1..u32::MAX, any::<u64>(), any::<u64>(), any::<Option<bool>>());
     let states = select(vec!["running", "paused", "shut_off", "crashed", "suspended"]);
     let pins = collection::btree_map(0..99_u32, set().prop_map(Option::unwrap_or_default), 0..4);
+    let bound =
+        select(vec!["hostdev usb", "filesystem virtiofs", "shmem ivshmem-plain master", "tpm passthrough"]);
+    let bound = collection::btree_set(bound, 0..3);
     (
         (
             any::<u128>(),
@@ -138,10 +141,15 @@ fn domain() -> BoxedStrategy<Domain> {
             collection::btree_map("[a-z]{1,3}", disk(), 0..4),
             collection::vec(hugepages, 0..3),
         ),
-        (set(), pins, set(), option::of(numa()), collection::btree_set(any::<(u8, u8)>(), 0..3)),
+        (set(), pins, set(), option::of(numa()), collection::btree_set(any::<(u8, u8)>(), 0..3), bound),
     )
         .prop_map(|((uuid, name, state, figures, words), (cpu, disks, hugepages), places)| {
-            let (cpus, pins, emulator_cpus, numa, devices) = places;
+            let (cpus, pins, emulator_cpus, numa, devices, bound) = places;
+            let mut host_bound: Vec<String> = bound.into_iter().map(str::to_owned).collect();
+            // Such a disk says of itself that it is its host's.
+            if disks.values().any(|disk| disk.r#type.as_deref() == Some("nvme")) {
+                host_bound.insert(0, "disk nvme".to_owned());
+            }
             let (vcpus, vcpus_max, memory, memory_max, persistent) = figures;
             let (virt_type, arch, machine_type) = words;
             let hex = format!("{uuid:032x}");
@@ -172,6 +180,7 @@ fn domain() -> BoxedStrategy<Domain> {
                     .into_iter()
                     .map(|(bus, slot)| format!("0000:{bus:02x}:{slot:02x}.0"))
                     .collect(),
+                host_bound,
             }
         })
         .boxed()

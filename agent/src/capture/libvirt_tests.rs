@@ -168,6 +168,7 @@ fn telling() -> Usage {
             disk("vdb", "network", "rbd:secretpool/payroll.img".to_owned()),
         ],
         host_devices: vec!["0000:3b:00.0".to_owned()],
+        host_bound: vec!["hostdev usb".to_owned(), "launchSecurity sev".to_owned()],
         cpus: "2-3".parse().ok(),
         ..Domain::default()
     };
@@ -239,6 +240,7 @@ fn what_tells_the_owner_is_in_no_file_and_references_still_agree() {
         (&domain.host_devices[..], domain.cpus.clone()),
         (&["0000:3b:00.0".to_owned()][..], "2-3".parse().ok())
     );
+    assert_eq!(domain.host_bound, ["hostdev usb", "launchSecurity sev"]);
     let images = again.images.expect("images");
     assert_eq!((images[0].location == nfs.name, images[1].location.starts_with("/srv/nfs/")), (true, true));
     assert_eq!(images[0].id, images[1].id);

@@ -170,10 +170,15 @@ impl HostCache {
 
     /// The host's facts have changed: what is cached may only be used as stale.
     pub async fn supersede(self: &Arc<Self>, host: &str, deadline: Instant) {
-        let Some(record) = self.last_known(host, deadline).await else { return };
-        let record = Arc::new(HostRecord { superseded: true, ..HostRecord::clone(&record) });
-        self.change(host, |slot| slot.record = Some(record));
-        self.save(host.to_owned()).await;
+        if self.last_known(host, deadline).await.is_some() {
+            self.outdate(host);
+            self.save(host.to_owned()).await;
+        }
+    }
+
+    fn outdate(&self, host: &str) {
+        let outdated = |record: &mut Arc<HostRecord>| Arc::make_mut(record).superseded = true;
+        self.change_known(host, |slot| slot.record.iter_mut().for_each(outdated));
     }
 
     /// The record as it is, without asking.
@@ -237,12 +242,6 @@ impl HostCache {
     /// For what will be learned of the host. Nothing is learned by it.
     fn make_room(&self, host: &str) {
         self.slots.write().unwrap_or_else(PoisonError::into_inner).entry(host.to_owned()).or_default();
-    }
-
-    fn change(&self, host: &str, change: impl FnOnce(&mut Slot)) {
-        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
-        change(slots.entry(host.to_owned()).or_default());
-        self.version.fetch_add(1, Ordering::Release);
     }
 
     /// Unless the host was forgotten meanwhile: what was under way then must not bring it back.
@@ -395,3 +394,7 @@ impl HostCache {
 pub(super) fn address_of(entry: &HostEntry) -> String {
     entry.address.as_ref().map(ToString::to_string).unwrap_or_default()
 }
+
+#[cfg(test)]
+#[path = "host_cache_tests.rs"]
+mod tests;

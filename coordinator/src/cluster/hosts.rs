@@ -92,11 +92,15 @@ impl Cluster {
         (self.cache.read(entry, options).await, usage)
     }
 
-    /// None: there is nobody to ask. Takes half of the time there is at most: the inventory needs the rest.
+    /// None: there is nobody to ask. Takes two thirds of the time there is at most: the inventory, mostly known, needs
+    /// the rest.
     async fn usage(&self, address: Option<&PeerAddress>, options: ReadOptions) -> AskedUsage {
-        let half = options.deadline.saturating_duration_since(Instant::now()) / 2;
-        let usage = timeout(half, self.cache.fetcher()?.usage(address?)).await;
-        let late = || Problem::new(ProblemKind::Timeout, "no usage in half of the caller's time; allow more");
+        let most = options.deadline.saturating_duration_since(Instant::now()) / 3 * 2;
+        let usage = timeout(most, self.cache.fetcher()?.usage(address?)).await;
+        let late = || {
+            let detail = format!("no usage within {:.1} s; allow more time", most.as_secs_f32());
+            Problem::new(ProblemKind::Timeout, detail)
+        };
         Some(usage.unwrap_or_else(|_| Err(late())))
     }
 }

@@ -12,11 +12,12 @@ use vmuster_proto::{
     },
 };
 
-use super::{Cluster, none_of_arch, of_arch};
+use super::{Cluster, is_of_arch, none_of_arch};
 use crate::{
     cache::{HostRecord, HostView, ReadOptions},
+    fetch::CpuRefused,
     hosts::{HostEntry, Scope, ScopeError},
-    migration::{Comparison, GuestFacts, HostFacts, check, comparable},
+    migration::{Comparison, GuestFacts, HostFacts, NoComparison, check, comparable},
 };
 
 /// A guest to move.
@@ -120,19 +121,20 @@ impl Cluster {
             );
         }
         let source = source.as_ref();
-        let judged = join_all(hosts.iter().map(|host| self.judge(&domain, source, host, options))).await;
+        // Once for all hosts: it may be long, and hosts many.
+        let cpu_xml = cpu_question(&domain);
+        let asked = hosts.iter().map(|host| self.judge(&domain, &cpu_xml, source, host, options));
+        let judged = join_all(asked).await;
         let arch = question.scope.arch.as_deref();
         // Only now is it known which hosts are of it.
-        let kept = of_arch(judged.iter().map(|(view, _)| view.clone()).collect(), arch);
-        let kept: Vec<_> = kept.iter().map(|view| view.entry.name.as_str()).collect();
-        if kept.is_empty() {
+        let verdicts: Vec<_> = judged
+            .into_iter()
+            .filter(|(view, _)| is_of_arch(view, arch))
+            .map(|(view, findings)| MigrationVerdict::of(view.standing(), findings))
+            .collect();
+        if verdicts.is_empty() {
             return Err(none_of_arch(&question.scope).into());
         }
-        let verdicts = judged
-            .iter()
-            .filter(|(view, _)| kept.contains(&view.entry.name.as_str()))
-            .map(|(view, findings)| MigrationVerdict::of(view.standing(), findings.clone()))
-            .collect();
         Ok(MigrationAnswer { domain, source_host, verdicts })
     }
 
@@ -173,6 +175,7 @@ impl Cluster {
     async fn judge(
         &self,
         domain: &Domain,
+        cpu_xml: &str,
         source: Option<&Found>,
         host: &Arc<HostEntry>,
         options: ReadOptions,
@@ -182,7 +185,7 @@ impl Cluster {
             let detail = found.doubt.unwrap_or_else(|| "nothing is known of this host".to_owned());
             return (found.view, vec![Finding::new("freshness", VerdictKind::Unknown, detail)]);
         };
-        let comparison = self.compare(domain, &facts, &found, options).await;
+        let comparison = self.compare(domain, cpu_xml, &facts, &found, options).await;
         let facts = HostFacts { comparison: comparison.as_ref(), ..facts };
         let source = source.and_then(|source| source.facts(None));
         let findings = check(&GuestFacts { domain }, source.as_ref(), &facts);
@@ -193,32 +196,43 @@ impl Cluster {
     async fn compare(
         &self,
         domain: &Domain,
+        cpu_xml: &str,
         facts: &HostFacts<'_>,
         found: &Found,
         options: ReadOptions,
     ) -> Option<Comparison> {
-        let definition = comparable(domain, facts)?;
+        comparable(domain, facts)?;
         let (fetcher, address) = (self.cache.fetcher()?, found.view.entry.address.as_ref()?);
         if let Some(problem) = &found.silent {
-            return Some(Err(problem.clone()));
+            return Some(Err(NoComparison::Unanswered(problem.clone())));
         }
-        // How wide addresses are another rule judges: libvirt's versions do not agree on how it is written.
-        let definition = render::cpu(&CpuDefinition {
-            physical_address_bits: None,
-            physical_address_mode: None,
-            ..definition.clone()
-        });
-        let asked = fetcher.compare_cpu(address, &definition);
+        let asked = fetcher.try_cpu(address, cpu_xml);
         let late = || Problem::new(ProblemKind::Timeout, "no answer before the caller's deadline");
-        Some(timeout_at(options.deadline, asked).await.unwrap_or_else(|_| Err(late())))
+        let said = timeout_at(options.deadline, asked).await.unwrap_or_else(|_| Err(late()));
+        Some(match said {
+            Ok(compared) => compared.map_err(|CpuRefused(words)| NoComparison::Refused(words)),
+            Err(problem) => Err(NoComparison::Unanswered(problem)),
+        })
     }
 }
 
-/// Two questions follow each other, and the second needs time too.
+/// What hosts' libvirts are asked about the guest's CPU; empty without one. How wide addresses are another rule judges:
+/// libvirt's versions do not agree on how it is written.
+fn cpu_question(domain: &Domain) -> String {
+    let asked = domain.cpu.as_ref().map(|definition| CpuDefinition {
+        physical_address_bits: None,
+        physical_address_mode: None,
+        ..definition.clone()
+    });
+    asked.as_ref().map(render::cpu).unwrap_or_default()
+}
+
+/// The last quarter is for the question about the CPU. Of the rest usage takes two thirds at most, which is half of the
+/// whole.
 fn sooner(options: ReadOptions) -> ReadOptions {
     let now = Instant::now();
     let rest = options.deadline.saturating_duration_since(now);
-    ReadOptions { deadline: now + rest / 3 * 2, ..options }
+    ReadOptions { deadline: now + rest / 4 * 3, ..options }
 }
 
 impl Found {

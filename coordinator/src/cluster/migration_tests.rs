@@ -102,3 +102,27 @@ async fn a_definition_has_no_source() {
     let wrong = ask(Guest::Xml("<cpu/>".to_owned()), Scope::default()).await.expect_err("no domain");
     assert_eq!(wrong.to_string(), "the definition makes no sense: its root is <cpu> and should be <domain>");
 }
+
+#[tokio::test]
+async fn a_definition_that_no_libvirt_takes_is_refused_before_anybody_is_asked() {
+    let with = async |features: String| {
+        let xml = format!(
+            "<domain type='kvm'><name>new</name><cpu mode='custom'><model>Rome</model>{features}</cpu></domain>"
+        );
+        ask(Guest::Xml(xml), Scope::default()).await.expect_err("no guest").to_string()
+    };
+    let bogus = with("<feature name='aes' policy='bogus'/>".to_owned()).await;
+    assert!(
+        bogus.starts_with("the definition makes no sense: <feature policy=>: 'bogus' is none of"),
+        "{bogus}"
+    );
+    let many = with((0..20_000).map(|at| format!("<feature name='f{at}'/>")).collect()).await;
+    assert_eq!(many, "the definition makes no sense: <feature>: there are 20000, limit 2000");
+}
+
+#[test]
+fn each_question_has_its_share_of_the_time() {
+    let options = read_within(None, std::time::Duration::from_secs(8));
+    let first = sooner(options).deadline.saturating_duration_since(Instant::now());
+    assert!((5_900..=6_000).contains(&first.as_millis()), "{first:?}");
+}

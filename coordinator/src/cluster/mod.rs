@@ -152,13 +152,13 @@ fn none_of_arch(scope: &Scope) -> ScopeError {
 
 /// Hosts of an architecture, and those that may be of it.
 fn of_arch(mut views: Vec<HostView>, arch: Option<&str>) -> Vec<HostView> {
-    if let Some(arch) = arch {
-        views.retain(|view| {
-            let known = view.record.as_ref().and_then(|record| record.inventory.arch());
-            known.is_none_or(|known| known == arch)
-        });
-    }
+    views.retain(|view| is_of_arch(view, arch));
     views
+}
+
+fn is_of_arch(view: &HostView, wanted: Option<&str>) -> bool {
+    let known = view.record.as_ref().and_then(|record| record.inventory.arch());
+    wanted.zip(known).is_none_or(|(wanted, known)| wanted == known)
 }
 
 fn summary(view: &HostView) -> HostSummary {

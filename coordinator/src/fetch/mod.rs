@@ -17,6 +17,7 @@ use vmuster_proto::{
     transport::{AGENT_REPLY_MAX_BYTES, CONNECT_DEADLINE, PeerAddress, connect},
 };
 
+pub use cpu::CpuRefused;
 use error::FetchError;
 
 /// Fetches under way at once. 5,000 pooled connections cost 300 MB in a trial; 64 keep two cores busy.

@@ -1,8 +1,11 @@
 //! The guest's CPU against the host's.
 
-use vmuster_proto::model::{CpuComparison, CpuDefinition, Domain, Problem, VerdictKind};
+use vmuster_proto::model::{CpuComparison, CpuDefinition, Domain, VerdictKind};
 
-use super::{Case, Comparison, HostFacts, Said, cpu_features, cpu_of_host, is_running, no, unknown, yes};
+use super::{
+    Case, Comparison, HostFacts, NoComparison, Said, cpu_features, cpu_features::Known, cpu_of_host,
+    is_running, no, unknown, yes,
+};
 
 /// What a definition asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,35 +123,94 @@ fn of_other_type(case: &Case<'_>) -> Said {
 }
 
 fn custom(definition: &CpuDefinition, case: &Case<'_>) -> Said {
-    let known = cpu_features::judge(definition, &case.target);
-    let said = match case.target.comparison {
+    if let Some(Err(NoComparison::Refused(words))) = case.target.comparison {
+        return no(words.clone());
+    }
+    let check = definition.check.as_deref();
+    if case.is_running() && matches!(check, Some("none" | "partial")) {
+        return started_with_less(definition, case);
+    }
+    let known = cpu_features::judge(definition, &case.target, None);
+    if check == Some("none") && !case.is_running() && !known.has_strange_name {
+        unchecked(known, case)
+    } else {
+        compared(known, case)
+    }
+}
+
+fn compared(known: Known, case: &Case<'_>) -> Said {
+    match case.target.comparison {
         None => by_name(known),
         Some(comparison) => with_libvirt(comparison, known, case.target.doubt.is_some()),
-    };
-    if definition.check.as_deref() != Some("none") || case.is_running() {
-        return said;
     }
-    // libvirt compares nothing when it starts such a guest; QEMU leaves out what is not there.
-    let softened = |(verdict, detail)| match verdict {
-        VerdictKind::No => (VerdictKind::Yes, format!("check='none', so it starts with less: {detail}")),
+}
+
+/// libvirt compares nothing when it starts such a guest; QEMU leaves out what is not there. Names that libvirt does not
+/// know it refuses all the same.
+fn unchecked(mut known: Known, case: &Case<'_>) -> Said {
+    let forbidden = std::mem::take(&mut known.forbidden);
+    let as_note = |words: &str, said: Said| -> Said {
+        let noted = |(verdict, detail)| match verdict {
+            VerdictKind::No => (VerdictKind::Yes, format!("check='none', so {words}: {detail}")),
+            _ => (verdict, detail),
+        };
+        said.into_iter().map(noted).collect()
+    };
+    let mut said = as_note("it starts with less", compared(known, case));
+    said.extend(as_note("libvirt does not look, and takes it from the guest", forbidden));
+    said
+}
+
+/// A running guest whose definition libvirt did not bring in line with what it got: it has of it what its host can give.
+fn started_with_less(definition: &CpuDefinition, case: &Case<'_>) -> Said {
+    let check = definition.check.as_deref().unwrap_or_default();
+    let had = case.source.as_ref().and_then(|source| source.guest_cpu()?.features.as_ref());
+    let known = cpu_features::judge(definition, &case.target, had);
+    let given = case.target.guest_cpu().and_then(|guest| guest.features.as_ref());
+    let is_covered = had.zip(given).is_some_and(|(had, given)| had.difference(given).is_empty());
+    let is_plain = known.features.is_empty() && known.forbidden.is_empty() && !known.has_strange_name;
+    // A host that takes it in compares for 'partial' once more, and for 'none' nothing.
+    let is_taken = match case.target.comparison {
+        Some(Ok((CpuComparison::Incompatible, _))) => check == "none",
+        Some(Err(_)) => false,
+        Some(Ok(_)) | None => true,
+    };
+    if is_covered && is_plain && is_taken {
+        return yes(format!(
+            "check='{check}', so it has of its CPU what its own host can give, and this host can give all of that"
+        ));
+    }
+    let lacks = |known: &Known| {
+        let mut said = known.features.iter().chain(&known.forbidden).chain(&known.model);
+        said.any(|said| said.0 == VerdictKind::No)
+    };
+    // Where it is known what it has, and the host can give that, libvirt's no is of what it never had.
+    if had.is_some() && lacks(&known) || known.has_strange_name {
+        return compared(known, case);
+    }
+    let doubted = |(verdict, detail)| match verdict {
+        VerdictKind::No => (
+            VerdictKind::Unknown,
+            format!("check='{check}', so it may have started with less than it asks for: {detail}"),
+        ),
         _ => (verdict, detail),
     };
-    said.into_iter().map(softened).collect()
+    compared(known, case).into_iter().map(doubted).collect()
 }
 
 /// libvirt was not asked.
-fn by_name(known: cpu_features::Known) -> Said {
-    let said: Said = known.features.into_iter().chain(known.model).collect();
+fn by_name(known: Known) -> Said {
+    let said = known.all();
     if said.is_empty() { yes("by the names of features alone: libvirt there was not asked") } else { said }
 }
 
 /// `is_silent`: the host does not answer at all, which another rule tells.
-fn with_libvirt(comparison: &Comparison, known: cpu_features::Known, is_silent: bool) -> Said {
+fn with_libvirt(comparison: &Comparison, known: Known, is_silent: bool) -> Said {
     let only = |kind: VerdictKind| move |said: &(VerdictKind, String)| said.0 == kind;
     match comparison {
         Ok((CpuComparison::Incompatible, words)) => {
             let words = if words.is_empty() { "it does not say why" } else { words };
-            let own = known.features.into_iter().chain(known.model).filter(only(VerdictKind::No));
+            let own = known.all().into_iter().filter(only(VerdictKind::No));
             let theirs = no(format!("libvirt there says that the host cannot run it: {words}"));
             theirs.into_iter().chain(own).collect()
         }
@@ -157,12 +219,11 @@ fn with_libvirt(comparison: &Comparison, known: cpu_features::Known, is_silent: 
             // may be there for guests that never move.
             let doubted =
                 |(_, detail)| (VerdictKind::Unknown, format!("{detail}; libvirt there does not mind"));
-            known.features.into_iter().filter(only(VerdictKind::No)).map(doubted).collect()
+            known.listed().into_iter().filter(only(VerdictKind::No)).map(doubted).collect()
         }
-        Err(problem) => {
-            let own = known.features.into_iter().chain(known.model).filter(only(VerdictKind::No));
-            let Problem { kind, detail } = problem;
-            let asked = unknown(format!("libvirt there could not compare the CPU ({kind}: {detail})"));
+        Err(error) => {
+            let own = known.all().into_iter().filter(only(VerdictKind::No));
+            let asked = unknown(format!("libvirt there could not compare the CPU ({error})"));
             own.chain(asked.into_iter().filter(|_| !is_silent)).collect()
         }
     }
@@ -174,7 +235,7 @@ fn host_model(definition: &CpuDefinition, case: &Case<'_>) -> Said {
             "libvirt does not tell which CPU the running guest has, only that it is its host's model",
         );
     }
-    let listed = cpu_features::judge(definition, &case.target).features;
+    let listed = cpu_features::judge(definition, &case.target, None).listed();
     if listed.is_empty() {
         yes("host-model: the guest gets what this host can give when it starts")
     } else {

@@ -3,9 +3,13 @@
 //! Policies as libvirt's own comparison takes them (x86Compute): what is required must be there, what is forbidden must
 //! not; what is forced, optional or disabled is taken out of what the model needs.
 
-use vmuster_proto::model::{CpuDefinition, FeatureSet, GuestCpu, GuestCpuModel};
+use vmuster_proto::{
+    features::{Spelling, lookup},
+    model::{CpuDefinition, FeatureSet, GuestCpu, GuestCpuModel},
+};
 
 use super::{HostFacts, Said, named, no, unknown};
+use crate::baseline::with_policy;
 
 /// Given only to guests that stay, so it is never among the features a host can give and migrate.
 pub(super) const INVARIANT_TSC: &str = "invtsc";
@@ -15,50 +19,83 @@ pub(super) const INVARIANT_TSC: &str = "invtsc";
 pub(super) struct Known {
     /// Of the features the definition lists.
     pub(super) features: Said,
+    /// Of those that must not be there.
+    pub(super) forbidden: Said,
     /// Of those its model stands for.
     pub(super) model: Said,
+    /// The definition has a name that no libvirt knows, or not the one there: then it starts nowhere.
+    pub(super) has_strange_name: bool,
 }
 
-pub(super) fn judge(definition: &CpuDefinition, target: &HostFacts<'_>) -> Known {
+impl Known {
+    /// Of what the definition lists.
+    pub(super) fn listed(self) -> Said {
+        self.features.into_iter().chain(self.forbidden).collect()
+    }
+
+    pub(super) fn all(self) -> Said {
+        self.features.into_iter().chain(self.forbidden).chain(self.model).collect()
+    }
+}
+
+/// `had`: what the guest may have at most, if that is less than its definition says.
+pub(super) fn judge(definition: &CpuDefinition, target: &HostFacts<'_>, had: Option<&FeatureSet>) -> Known {
     let Some(guest) = target.guest_cpu() else {
         let features = target.silent("cpu.guest", "what CPU guests can have");
-        return Known { features, model: Said::new() };
+        return Known { features, ..Known::default() };
     };
-    let features = match &guest.features {
-        Some(given) => listed(definition, given, target),
-        None => target.silent("cpu.guest.features", "the features guests can have"),
+    let mut known = match &guest.features {
+        Some(given) => listed(definition, given, target, had),
+        None => Known {
+            features: target.silent("cpu.guest.features", "the features guests can have"),
+            ..Known::default()
+        },
     };
-    let model = definition.model.as_deref().map(|name| model(name, definition, guest, target));
-    Known { features, model: model.unwrap_or_default() }
+    if let Some(name) = definition.model.as_deref() {
+        known.model = model(name, definition, guest, target, had);
+        let is_listed = || guest.models.iter().any(|model| is_called(model, name));
+        known.has_strange_name |= !guest.models.is_empty() && !is_listed();
+    }
+    known
 }
 
 /// Whether a definition requires or forces a feature.
 pub(super) fn asks_for(definition: &CpuDefinition, name: &str) -> bool {
-    with_policy(definition, &["require", "force"]).contains(&name)
+    with_policy(definition, |policy| matches!(policy, "require" | "force")).contains(name)
 }
 
-/// A feature without a policy is required.
-fn with_policy<'d>(definition: &'d CpuDefinition, policies: &[&str]) -> Vec<&'d str> {
-    let has = |policy: Option<&str>| policies.contains(&policy.unwrap_or("require"));
-    let features = definition.features.iter().filter(|feature| has(feature.policy.as_deref()));
-    features.map(|feature| feature.name.as_str()).collect()
+fn is_called(model: &GuestCpuModel, name: &str) -> bool {
+    model.name == name || model.canonical.as_deref() == Some(name)
 }
 
-fn listed(definition: &CpuDefinition, given: &FeatureSet, target: &HostFacts<'_>) -> Said {
+fn listed(
+    definition: &CpuDefinition,
+    given: &FeatureSet,
+    target: &HostFacts<'_>,
+    had: Option<&FeatureSet>,
+) -> Known {
     let has_tsc = target.cpu().and_then(|cpu| cpu.cpuid_features.as_ref());
     let is_given = |name: &str| {
         // Whoever starts here can have it if the CPU has.
         given.contains(name) || name == INVARIANT_TSC && has_tsc.is_none_or(|has| has.contains(name))
     };
-    let lacking = |policy: &str| -> Vec<&str> {
-        with_policy(definition, &[policy]).into_iter().filter(|name| !is_given(name)).collect()
+    let (required, forced) = (
+        with_policy(definition, |policy| policy == "require"),
+        with_policy(definition, |policy| policy == "force"),
+    );
+    let lacking = |asked| -> Vec<&str> {
+        let asked: &FeatureSet = asked;
+        let missing = asked.names().into_iter().filter(|name| !is_given(name));
+        missing.filter(|name| had.is_none_or(|had| had.contains(name))).collect()
     };
     let mut said = Said::new();
-    let required = lacking("require");
+    let required = lacking(&required);
     if !required.is_empty() {
         said.extend(no(format!("the host cannot give {}", named(&required))));
     }
-    let forced = lacking("force");
+    let forced = lacking(&forced);
+    let is_strange = |name: &&str| lookup(name, Spelling::Libvirt).feature().is_none();
+    let has_strange_name = required.iter().chain(&forced).any(is_strange);
     if !forced.is_empty() {
         let forced = named(&forced);
         said.extend(if definition.check.as_deref() == Some("full") {
@@ -67,28 +104,36 @@ fn listed(definition: &CpuDefinition, given: &FeatureSet, target: &HostFacts<'_>
             unknown(format!("it forces {forced}: libvirt starts it there without them"))
         });
     }
-    let forbidden: Vec<_> =
-        with_policy(definition, &["forbid"]).into_iter().filter(|name| given.contains(name)).collect();
-    if !forbidden.is_empty() {
-        said.extend(no(format!("it must not run where there is {}", named(&forbidden))));
-    }
+    let forbidden = with_policy(definition, |policy| policy == "forbid").intersection(given);
+    let forbidden = if forbidden.is_empty() {
+        Said::new()
+    } else {
+        no(format!("it must not run where there is {}", named(&forbidden.names())))
+    };
     if definition.r#match.as_deref() == Some("strict") {
         said.extend(unknown("match='strict': whether the host has nothing more, only its libvirt can tell"));
     }
-    said
+    Known { features: said, forbidden, has_strange_name, ..Known::default() }
 }
 
-fn model(name: &str, definition: &CpuDefinition, guest: &GuestCpu, target: &HostFacts<'_>) -> Said {
-    let given_up = with_policy(definition, &["disable", "forbid", "optional", "force"]);
+fn model(
+    name: &str,
+    definition: &CpuDefinition,
+    guest: &GuestCpu,
+    target: &HostFacts<'_>,
+    had: Option<&FeatureSet>,
+) -> Said {
+    let given_up =
+        with_policy(definition, |policy| matches!(policy, "disable" | "forbid" | "optional" | "force"));
     let rest = |lacking: Vec<&str>| -> Said {
-        let rest: Vec<_> = lacking.into_iter().filter(|name| !given_up.contains(name)).collect();
+        let had = |name: &&str| had.is_none_or(|had| had.contains(name));
+        let rest: Vec<_> = lacking.into_iter().filter(|name| !given_up.contains(name)).filter(had).collect();
         if rest.is_empty() {
             return Said::new();
         }
         no(format!("its model {name} has {}, which the host cannot give", named(&rest)))
     };
-    let is_it = |model: &&GuestCpuModel| model.name == name || model.canonical.as_deref() == Some(name);
-    let entry = guest.models.iter().find(is_it);
+    let entry = guest.models.iter().find(|model| is_called(model, name));
     if guest.usable_models.iter().any(|usable| usable == name)
         || entry.is_some_and(|entry| entry.usable == Some(true))
     {
@@ -101,10 +146,10 @@ fn model(name: &str, definition: &CpuDefinition, guest: &GuestCpu, target: &Host
     // The host's own model: what it lacks of it, host-model disables.
     let own = guest.host_model.as_ref().filter(|own| own.model.as_deref() == Some(name));
     if let Some(own) = own {
-        return rest(with_policy(own, &["disable"]));
+        return rest(with_policy(own, |policy| policy == "disable").names());
     }
     match entry {
-        Some(GuestCpuModel { usable: Some(false), .. }) if given_up.is_empty() => {
+        Some(GuestCpuModel { usable: Some(false), .. }) if given_up.is_empty() && had.is_none() => {
             no(format!("libvirt there says that its model {name} is not usable, and not why"))
         }
         Some(_) => unknown(format!("what the host lacks of its model {name} is not known")),
@@ -133,12 +178,12 @@ mod tests {
 
     fn judged(definition: &CpuDefinition) -> Vec<String> {
         let facts = facts();
-        let Known { features, model } = judge(definition, &facts.target.facts());
-        features.into_iter().chain(model).map(|(verdict, detail)| format!("{verdict}: {detail}")).collect()
+        let said = judge(definition, &facts.target.facts(), None).all();
+        said.into_iter().map(|(verdict, detail)| format!("{verdict}: {detail}")).collect()
     }
 
     fn worst(known: &Known) -> VerdictKind {
-        let said = known.features.iter().chain(&known.model);
+        let said = known.features.iter().chain(&known.forbidden).chain(&known.model);
         said.map(|(verdict, _)| *verdict).max().unwrap_or(VerdictKind::Yes)
     }
 
@@ -195,10 +240,10 @@ mod tests {
     fn a_host_that_does_not_report_features() {
         let mut facts = facts();
         facts.guest_cpu().features = None;
-        let known = judge(&definition("Rome", &[]), &facts.target.facts());
+        let known = judge(&definition("Rome", &[]), &facts.target.facts(), None);
         assert_eq!(worst(&known), VerdictKind::Unknown);
         facts.cpu().guest = None;
-        let known = judge(&definition("Rome", &[]), &facts.target.facts());
+        let known = judge(&definition("Rome", &[]), &facts.target.facts(), None);
         assert_eq!(worst(&known), VerdictKind::Unknown);
     }
 
@@ -215,7 +260,7 @@ mod tests {
             let verdict = |given: Vec<&str>| {
                 let mut facts = facts();
                 facts.guest_cpu().features = Some(set(&given));
-                worst(&judge(&definition, &facts.target.facts()))
+                worst(&judge(&definition, &facts.target.facts(), None))
             };
             let less = given.iter().map(String::as_str).filter(|name| *name != taken).collect();
             let all = given.iter().map(String::as_str).collect();

@@ -6,7 +6,7 @@ use vmuster_proto::model::{
 };
 
 use super::*;
-use crate::migration::testing::{Facts, facts, features, told};
+use crate::migration::testing::{Facts, facts, features, set, told};
 
 fn custom(model: &str, listed: &[(&str, &str)]) -> Facts {
     let mut facts = facts();
@@ -48,7 +48,8 @@ fn libvirts_word_counts_and_features_are_named() {
     );
     assert_eq!(kinds(&asked(lacks.clone(), CpuComparison::Superset, "")), [Unknown], "they disagree");
     let silent = |mut facts: Facts| {
-        facts.target.comparison = Some(Err(Problem::new(ProblemKind::Timeout, "late")));
+        let late = Problem::new(ProblemKind::Timeout, "late");
+        facts.target.comparison = Some(Err(NoComparison::Unanswered(late)));
         told(cpu, &facts)
     };
     let late = "libvirt there could not compare the CPU (timeout: late)";
@@ -60,7 +61,66 @@ fn libvirts_word_counts_and_features_are_named() {
     stopped.domain.cpu.as_mut().expect("a CPU").check = Some("none".to_owned());
     assert_eq!(kinds(&stopped), [Yes, Yes], "libvirt starts it with less");
     stopped.domain.state = Some("running".to_owned());
+    source_gives(&mut stopped, &["pku"]);
     assert_eq!(kinds(&stopped), [No, No], "what it has it must keep");
+}
+
+fn source_gives(facts: &mut Facts, features: &[&str]) {
+    let cpu = facts.source.as_mut().expect("a source").inventory.cpu.as_mut().expect("a CPU");
+    cpu.guest.as_mut().expect("a guest layer").features = Some(set(features));
+}
+
+fn with_check(mut facts: Facts, check: &str, state: &str) -> Facts {
+    facts.domain.cpu.as_mut().expect("a CPU").check = Some(check.to_owned());
+    facts.domain.state = Some(state.to_owned());
+    facts
+}
+
+#[test]
+fn a_name_that_libvirt_does_not_know_starts_nowhere() {
+    let stopped =
+        |model: &str, listed: &[(&str, &str)]| with_check(custom(model, listed), "none", "shut_off");
+    assert_eq!(told(cpu, &stopped("Bogus", &[])), [(No, "libvirt there knows no model Bogus".to_owned())]);
+    let strange = told(cpu, &stopped("Rome", &[("require", "bogus-feature")]));
+    assert_eq!(strange, [(No, "the host cannot give bogus-feature".to_owned())]);
+    let less = "check='none', so it starts with less: the host cannot give avx512f";
+    assert_eq!(told(cpu, &stopped("Rome", &[("require", "avx512f")])), [(Yes, less.to_owned())]);
+    let taken = "check='none', so libvirt does not look, and takes it from the guest: it must not run where there is aes";
+    let mut forbids = asked(stopped("Rome", &[("forbid", "aes")]), CpuComparison::Superset, "");
+    assert_eq!(told(cpu, &forbids), [(Yes, taken.to_owned())]);
+    forbids.target.comparison =
+        Some(Err(NoComparison::Refused("libvirt refuses: Unknown CPU model".to_owned())));
+    assert_eq!(told(cpu, &forbids), [(No, "libvirt refuses: Unknown CPU model".to_owned())]);
+}
+
+/// As a snapshot shows a running guest without a CPU of its own: QEMU left out what its host has not.
+#[test]
+fn a_running_guest_that_started_with_less_is_compared_as_it_runs() {
+    for check in ["none", "partial"] {
+        let guest = with_check(custom("Milan", &[]), check, "running");
+        assert_eq!(kinds(&guest), [Yes], "its own host is alike: a note, that names decided");
+        let words = asked(guest.clone(), CpuComparison::Incompatible, "missing features: pku");
+        assert_eq!(
+            kinds(&words),
+            [if check == "none" { Yes } else { Unknown }],
+            "libvirt compares the definition"
+        );
+        let old = with_check(custom("Odd", &[]), check, "running");
+        assert_eq!(kinds(&old), [Yes], "before libvirt 10 nobody says what a model lacks");
+        let mut more = old;
+        source_gives(&mut more, &["aes", "pku"]);
+        assert_eq!(kinds(&more), [Unknown]);
+        let mut had = guest.clone();
+        source_gives(&mut had, &["aes", "pku"]);
+        let lacks = "its model Milan has pku, which the host cannot give";
+        assert_eq!(told(cpu, &had), [(No, lacks.to_owned())]);
+        let mut alone = guest;
+        alone.source = None;
+        let said = told(cpu, &alone);
+        assert!(said[0].0 == Unknown && said[0].1.contains("may have started with less"), "{said:?}");
+    }
+    let full = with_check(custom("Milan", &[]), "full", "running");
+    assert_eq!(kinds(&full), [No], "libvirt brought the definition in line");
 }
 
 #[test]

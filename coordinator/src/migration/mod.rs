@@ -10,6 +10,7 @@ mod cpu_features;
 mod cpu_of_host;
 mod devices;
 mod host;
+mod host_bound;
 mod layout;
 mod storage;
 mod storage_places;
@@ -25,7 +26,18 @@ use vmuster_proto::model::{
 pub use cpu::comparable;
 
 /// libvirt's own verdict on the guest's CPU, or why it gave none.
-pub type Comparison = Result<(CpuComparison, String), Problem>;
+pub type Comparison = Result<(CpuComparison, String), NoComparison>;
+
+/// Why libvirt compared nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoComparison {
+    /// It does not take such a definition at all; in its words.
+    #[error("{0}")]
+    Refused(String),
+    /// Nobody answered.
+    #[error("{}: {}", .0.kind, .0.detail)]
+    Unanswered(Problem),
+}
 
 /// What is known of a guest.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +85,7 @@ const fn rule(name: &'static str, judge: fn(&Case<'_>) -> Said) -> Rule {
 }
 
 /// In the order in which findings are shown: what bars everything first.
-const RULES: [Rule; 16] = [
+const RULES: [Rule; 17] = [
     rule("freshness", host::freshness),
     rule("maintenance", host::maintenance),
     rule("name", host::name),
@@ -89,6 +101,7 @@ const RULES: [Rule; 16] = [
     rule("numa", layout::numa),
     rule("hugepages", layout::hugepages),
     rule("pci", devices::pci),
+    rule("devices", host_bound::judge),
     rule("storage", storage::judge),
 ];
 

@@ -5,11 +5,19 @@ use vmuster_proto::model::DomainDisk;
 use super::{Case, Said, no, storage_places::Place, unknown, yes};
 
 pub(super) fn judge(case: &Case<'_>) -> Said {
-    case.domain.disks.iter().filter(|disk| disk.source.is_some()).flat_map(|disk| one(case, disk)).collect()
+    case.domain.disks.iter().filter(|disk| !is_empty_drive(disk)).flat_map(|disk| one(case, disk)).collect()
+}
+
+fn is_empty_drive(disk: &DomainDisk) -> bool {
+    disk.source.is_none() && matches!(disk.device.as_deref(), Some("cdrom" | "floppy"))
 }
 
 fn one(case: &Case<'_>, disk: &DomainDisk) -> Said {
-    let (target, source) = (&disk.target, disk.source.as_deref().unwrap_or_default());
+    let target = &disk.target;
+    let Some(source) = disk.source.as_deref() else {
+        let kind = disk.r#type.as_deref().unwrap_or("file");
+        return unknown(format!("what {target} is on is not known (a disk of type '{kind}')"));
+    };
     let what = format!("{target} ({source})");
     match disk.shared_storage {
         // Only what can be written must be the same on both sides.

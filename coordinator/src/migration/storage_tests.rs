@@ -139,3 +139,18 @@ fn network_disks_and_definitions_alone() {
     let none = "vda (a.qcow2): there is no pool 'vms' there";
     assert_eq!(told(judge, &alone), [(No, none.to_owned())]);
 }
+
+#[test]
+fn only_a_drive_may_be_empty() {
+    let said = |device: &str, kind: &str| {
+        let empty =
+            DomainDisk { device: Some(device.to_owned()), r#type: Some(kind.to_owned()), ..disk("", None) };
+        told(judge, &with(DomainDisk { source: None, ..empty }, vec![], vec![]))
+    };
+    for drive in ["cdrom", "floppy"] {
+        assert_eq!(said(drive, "file"), []);
+    }
+    let nvme = "what vda is on is not known (a disk of type 'nvme')";
+    assert_eq!(said("disk", "nvme"), [(Unknown, nvme.to_owned())]);
+    assert_eq!(said("lun", "block")[0].0, Unknown);
+}

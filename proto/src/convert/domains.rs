@@ -34,6 +34,7 @@ impl From<&Domain> for pb::Domain {
             emulator_cpus,
             numa,
             host_devices,
+            host_bound,
         } = value.clone();
         Self {
             uuid,
@@ -56,6 +57,7 @@ impl From<&Domain> for pb::Domain {
             emulator_cpus: emulator_cpus.map(|cpus| cpus.to_string()),
             numa: numa.as_ref().map(Into::into),
             host_devices,
+            host_bound,
         }
     }
 }
@@ -85,6 +87,7 @@ impl TryFrom<pb::Domain> for Domain {
             emulator_cpus: cpus("emulator_cpus", value.emulator_cpus.as_deref())?,
             numa: section("numa", value.numa)?,
             host_devices: list("host_devices", value.host_devices, |one| text("host_devices", one))?,
+            host_bound: list("host_bound", value.host_bound, |one| text("host_bound", one))?,
         })
     }
 }

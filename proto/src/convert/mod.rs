@@ -26,7 +26,7 @@ use std::{
     hash::Hash,
 };
 
-use crate::model::{CpuSet, FeatureSet, Hundredths, Timestamp, printable};
+use crate::model::{CpuSet, FeatureSet, Hundredths, Timestamp, is_unprintable, printable};
 
 /// The longest text in any field; the longest real one, a model name, has 48 bytes (details of issues some hundred).
 pub const TEXT_MAX_BYTES: usize = 4096;
@@ -66,7 +66,7 @@ fn text(field: &str, value: String) -> Result<String, DecodeError> {
         ));
     }
     // Firmware strings hold odd bytes: no reason to refuse a host, and none to let them steer a terminal.
-    Ok(if value.contains(char::is_control) { printable(&value, TEXT_MAX_BYTES) } else { value })
+    Ok(if value.contains(is_unprintable) { printable(&value, TEXT_MAX_BYTES) } else { value })
 }
 
 fn optional_text(field: &str, value: Option<String>) -> Result<Option<String>, DecodeError> {

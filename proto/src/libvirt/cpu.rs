@@ -143,6 +143,16 @@ pub fn validate(definition: &CpuDefinition) -> Result<(), XmlError> {
     Ok(())
 }
 
+/// The same, and that it is no larger than one that is sent alone; of a whole definition's CPU.
+pub(super) fn validate_of_caller(definition: &CpuDefinition) -> Result<(), XmlError> {
+    validate(definition)?;
+    let length = super::render::cpu(definition).len();
+    if length > CALLER_CPU_MAX_BYTES {
+        return Err(XmlError::value("<cpu>", format!("{length} bytes, limit {CALLER_CPU_MAX_BYTES}")));
+    }
+    Ok(())
+}
+
 fn only_attributes(node: Node<'_, '_>, allowed: &[&str]) -> Result<(), XmlError> {
     match node.attributes().find(|attribute| !allowed.contains(&attribute.name())) {
         None => Ok(()),

@@ -8,6 +8,7 @@ use roxmltree::Node;
 use super::{
     cpu,
     domain_devices::{disks, host_devices},
+    host_bound,
     xml::{
         DEFINITION_MAX_BYTES, XmlError, amount, attribute, child, child_text, children, document, number,
         own_text, scaled, set,
@@ -22,7 +23,7 @@ const PINS_MAX: usize = 16_384;
 /// # Errors
 /// It is another document or none, has no name or UUID, or a value makes no sense: what is promised must be exact.
 pub fn parse(text: &str) -> Result<Domain, XmlError> {
-    let domain = of_caller(text)?;
+    let domain = read(text)?;
     if domain.uuid.is_empty() { Err(missing("uuid")) } else { Ok(domain) }
 }
 
@@ -30,11 +31,18 @@ fn missing(element: &str) -> XmlError {
     XmlError::value("<domain>", format!("it has no <{element}>"))
 }
 
-/// The same of a definition that libvirt may not have seen: it gives a UUID to one that has none. That is empty here.
+/// The same of a definition that libvirt may not have seen: it gives a UUID to one that has none. That is empty here. Its
+/// CPU is one that libvirt would take, and of a size that every host can be asked about.
 ///
 /// # Errors
-/// See [`parse`].
+/// See [`parse`], and what is wrong with the CPU.
 pub fn of_caller(text: &str) -> Result<Domain, XmlError> {
+    let domain = read(text)?;
+    domain.cpu.as_ref().map_or(Ok(()), cpu::validate_of_caller)?;
+    Ok(domain)
+}
+
+fn read(text: &str) -> Result<Domain, XmlError> {
     let document = document(text, "domain", DEFINITION_MAX_BYTES)?;
     let root = document.root_element();
     let memory = child(root, "memory").map(|node| amount(node, "KiB")).transpose()?;
@@ -68,6 +76,7 @@ pub fn of_caller(text: &str) -> Result<Domain, XmlError> {
         emulator_cpus: emulator_pin.map(|pin| set(pin, "cpuset")).transpose()?.flatten(),
         numa: numa(root)?,
         host_devices: host_devices(root),
+        host_bound: host_bound::of(root),
     })
 }
 

@@ -63,17 +63,15 @@ pub(super) fn host_devices(domain: Node<'_, '_>) -> Vec<String> {
         is_pci_device || node.has_tag_name("interface") && node.attribute("type") == Some("hostdev")
     };
     let devices = child(domain, "devices").into_iter().flat_map(|devices| devices.children());
-    let mut addresses: Vec<String> = devices
-        .filter(given)
-        .filter_map(|device| pci_address(child(child(device, "source")?, "address")?))
-        .collect();
+    let mut addresses: Vec<String> = devices.filter(given).filter_map(pci_address).collect();
     addresses.sort_unstable();
     addresses.dedup();
     addresses
 }
 
-/// In the kernel's form; libvirt writes "0x" numbers.
-fn pci_address(address: Node<'_, '_>) -> Option<String> {
+/// Of the host's function that a device is, in the kernel's form; libvirt writes "0x" numbers.
+pub(super) fn pci_address(device: Node<'_, '_>) -> Option<String> {
+    let address = child(child(device, "source")?, "address")?;
     let part = |name: &str| {
         let text = address.attribute(name)?;
         text.strip_prefix("0x").map_or_else(|| text.parse().ok(), |hex| u32::from_str_radix(hex, 16).ok())

@@ -45,6 +45,7 @@ fn a_whole_definition() {
     assert_eq!(numa.cells[1].memory_bytes, Some(Bytes(4 << 30)));
     assert_eq!((numa.cells[0].host_nodes.clone(), numa.cells[1].host_nodes.clone()), (None, cpus("1")));
     assert_eq!(domain.host_devices, ["0000:3b:0a.1", "0001:81:00.3"]);
+    assert_eq!(domain.host_bound, ["hostdev usb"]);
     assert_eq!(domain.cpu.and_then(|cpu| cpu.model).as_deref(), Some("EPYC"));
 }
 
@@ -129,4 +130,25 @@ fn nodes_find_their_cells_at_once() {
     };
     let (first, last) = (shortest(0), shortest(CELLS - 1));
     assert!(last < first * 3, "the last cell takes {last:?}, the first {first:?}");
+}
+
+#[test]
+fn a_callers_cpu_is_one_that_hosts_can_be_asked_about() {
+    let with = |cpu: &str| {
+        let text = format!("<domain><name>a</name><uuid>u</uuid><cpu>{cpu}</cpu></domain>");
+        assert!(parse(&text).is_ok(), "libvirt's own are read as they are");
+        of_caller(&text).map(|_| ()).map_err(|error| error.to_string())
+    };
+    let features = |count: usize, name: &str| -> String {
+        (0..count).map(|at| format!("<feature name='{name}{at}' policy='require'/>")).collect()
+    };
+    assert_eq!(with(&features(500, "f")), Ok(()));
+    let bogus = "<feature policy=>: 'bogus' is none of force, require, optional, disable, forbid";
+    assert_eq!(with("<feature name='aes' policy='bogus'/>"), Err(bogus.to_owned()));
+    assert_eq!(with(&features(20_000, "f")), Err("<feature>: there are 20000, limit 2000".to_owned()));
+    let long = with(&features(1_500, "a-name-of-some-thirty-letters-"));
+    assert!(
+        long.as_ref().is_err_and(|error| error.starts_with("<cpu>: ") && error.ends_with("limit 65536")),
+        "{long:?}"
+    );
 }

@@ -9,6 +9,7 @@ pub mod cpu_map;
 pub mod domain;
 pub mod domain_capabilities;
 mod domain_devices;
+mod host_bound;
 pub mod pool;
 pub mod render;
 pub mod xml;

@@ -154,7 +154,12 @@ pub fn domain(domain: &Domain) -> String {
     for address in &domain.host_devices {
         write_host_device(&mut out, address);
     }
+    write_host_bound(&mut out, &domain.host_bound);
     out.close("devices");
+    let secured = domain.host_bound.iter().filter_map(|thing| thing.strip_prefix("launchSecurity "));
+    for kind in secured {
+        out.empty("launchSecurity", &[("type", Some(kind))]);
+    }
     out.close("domain");
     out.0 + "\n"
 }
@@ -243,6 +248,36 @@ fn write_host_device(out: &mut Writer, address: &str) {
     out.empty("address", &address);
     out.close("source");
     out.close("hostdev");
+}
+
+/// What `host_bound` reads the same words from; disks say of themselves what they are on.
+fn write_host_bound(out: &mut Writer, things: &[String]) {
+    for (kind, sort) in things.iter().filter_map(|thing| thing.split_once(' ')) {
+        let with_child = |out: &mut Writer, name: &str, attributes: Attributes<'_>| {
+            out.open(kind, &[]);
+            out.empty(name, attributes);
+            out.close(kind);
+        };
+        match (kind, sort) {
+            ("hostdev", "capabilities") => out.empty(kind, &[("mode", Some(sort))]),
+            ("hostdev", _) => out.empty(kind, &[("mode", Some("subsystem")), ("type", Some(sort))]),
+            ("shmem", _) => {
+                let (model, role) =
+                    sort.split_once(' ').map_or((sort, None), |(model, role)| (model, Some(role)));
+                out.open(kind, &[("role", role)]);
+                out.empty("model", &[("type", Some(model))]);
+                out.close(kind);
+            }
+            ("filesystem", _) => with_child(out, "driver", &[("type", Some(sort))]),
+            ("tpm", _) => with_child(out, "backend", &[("type", Some(sort))]),
+            ("memory", _) => out.empty(kind, &[("model", Some(sort))]),
+            ("smartcard", _) => out.empty(kind, &[("mode", Some(sort))]),
+            ("interface" | "input" | "serial" | "parallel" | "console" | "channel", _) => {
+                out.empty(kind, &[("type", Some(sort))]);
+            }
+            _ => {}
+        }
+    }
 }
 
 /// A `<pool>` that says what was read of one; `identity` and `state` have places of their own in a capture.

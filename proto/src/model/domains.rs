@@ -52,6 +52,8 @@ pub struct Domain {
     pub numa: Option<DomainNuma>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub host_devices: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub host_bound: Vec<String>,
 }
 
 /// One disk of a guest.

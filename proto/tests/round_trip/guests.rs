@@ -178,13 +178,14 @@ pub(crate) fn domain() -> BoxedStrategy<Domain> {
             option::of(cpu_set()),
             option::of(domain_numa()),
             collection::vec(text(), 0..3),
+            collection::vec(text(), 0..3),
         ),
     )
         .prop_map(
             |(
                 (uuid, name, state, persistent, vcpus, vcpus_max, memory_bytes, memory_max_bytes),
                 (disk_virtual_bytes, virt_type, arch, machine_type, cpu, disks, hugepages, cpus),
-                (vcpu_pins, emulator_cpus, numa, host_devices),
+                (vcpu_pins, emulator_cpus, numa, host_devices, host_bound),
             )| Domain {
                 uuid,
                 name,
@@ -206,6 +207,7 @@ pub(crate) fn domain() -> BoxedStrategy<Domain> {
                 emulator_cpus,
                 numa,
                 host_devices,
+                host_bound,
             },
         )
         .boxed()

@@ -93,6 +93,7 @@ fn of_questions_about_snapshots() {
             case(0, format!("--snapshots {a} {b} flags --exclude b -o plain"), "fpu\nsse\n", ""),
             case(0, format!("--snapshots {a} {b} flags --hosts b -o plain"), "avx\nfpu\n", ""),
             case(0, format!("--snapshots {a} {b} flags --why avx"), "avx", ""),
+            case(2, format!("--snapshots {a} {b} flags --why av\u{202e}x"), "", "--why av?x: no flag has"),
             case(0, format!("--snapshots {a} {arm} flags --arch aarch64 -o plain"), "asimd\n", ""),
             case(1, format!("--snapshots {a} {none} flags -o plain"), "", ""),
             case(2, format!("--snapshots {a} {arm} flags -o plain"), "", "several architectures"),

@@ -1,14 +1,14 @@
 //! Migration checks on recorded hosts: who is asked each time, and what is said of those who have no libvirt.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
 use serde_json::Value;
 use tempfile::tempdir;
 use vmuster_tests::{
     agents::TestAgent,
-    fixtures::copy_host,
+    fixtures::{copy_host, workspace},
     libvirt_files::write_libvirt,
-    programs::{Ended, vmuster},
+    programs::{Ended, program, run, vmuster},
 };
 
 /// A running guest of the recorded libvirt's.
@@ -17,6 +17,14 @@ const GUEST: &str = "acme-payroll";
 fn check(home: &Path, agents: &[&str], words: &[&str]) -> Ended {
     let agents = agents.join(",");
     vmuster(home, &[&["--agents", &agents, "migrate", "check", "-o", "json"], words].concat())
+}
+
+/// What an agent says of a recorded guest host.
+fn collected(name: &str) -> Value {
+    let directory = workspace().join("tests/fixtures/guests").join(name);
+    let ended = run(Command::new(program("vmuster-agent")).args(["collect", "--recorded"]).arg(&directory));
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    serde_json::from_str(&ended.stdout).expect("a snapshot")
 }
 
 /// Rules with a verdict, of the first candidate.
@@ -85,4 +93,32 @@ async fn a_host_that_is_gone_is_unknown_and_the_guests_own_is_an_error() {
     let silent = check(home.path(), &agents, &words);
     assert_eq!((silent.code, silent.stdout.as_str()), (4, ""), "{}", silent.stderr);
     assert!(silent.stderr.contains("are not known"), "{}", silent.stderr);
+}
+
+/// Two snapshots of one host, one of them without its guests: what runs on the one may move to the other.
+#[test]
+fn a_running_guest_of_a_snapshot_may_go_to_a_host_like_its_own() {
+    let home = tempdir().expect("a home");
+    let host = collected("kvm");
+    let mut other = host.clone();
+    other["name"] = "other".into();
+    other["usage"]["domains"] = Value::Array(Vec::new());
+    let file = |name: &str, snapshot: &Value| {
+        let file = home.path().join(name);
+        fs::write(&file, snapshot.to_string()).expect("written");
+        file.display().to_string()
+    };
+    let (here, there) = (file("here.json", &host), file("there.json", &other));
+    let domains = host["usage"]["domains"].as_array().expect("guests").iter();
+    let running: Vec<_> = domains.filter(|domain| domain["state"] == "running").collect();
+    assert!(!running.is_empty());
+    for domain in running {
+        assert_eq!(domain["cpu"]["check"], "none", "before it started: {domain}");
+        let guest = domain["name"].as_str().expect("a name");
+        let from = host["name"].as_str().expect("a name");
+        let words = ["migrate", "check", "-o", "json", "--domain", guest, "--from", from];
+        let ended = vmuster(home.path(), &[&["--snapshots", &here, &there], &words[..]].concat());
+        let cpu: Vec<_> = told(&ended).into_iter().filter(|(rule, _)| rule == "cpu").collect();
+        assert_eq!(cpu, [("cpu".to_owned(), "yes".to_owned())], "{}", ended.stdout);
+    }
 }

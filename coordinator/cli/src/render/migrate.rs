@@ -1,9 +1,14 @@
 //! Answers about migrations.
 
 use serde::Serialize;
-use vmuster_proto::model::{Finding, MIGRATION_SCHEMA, MigrationAnswer, MigrationVerdict, VerdictKind};
+use vmuster_proto::model::{
+    Finding, MIGRATION_SCHEMA, MigrationAnswer, MigrationVerdict, VerdictKind, printable,
+};
 
 use super::Columns;
+
+/// What a line has room for.
+const NAME_MAX_BYTES: usize = 256;
 
 /// The answer as JSON and YAML show it.
 #[derive(Serialize)]
@@ -64,7 +69,9 @@ pub(crate) fn table(answer: &MigrationAnswer, width: u16) -> String {
         let why = if why.is_empty() { "-".to_owned() } else { why.join("\n") };
         table.row([verdict.host.name.clone(), verdict.verdict.to_string(), why]);
     }
-    format!("{}{uuid}, {on}: {counts}\n\n{}", domain.name, table.text())
+    // As a file may say it, that no libvirt has seen.
+    let name = printable(&domain.name, NAME_MAX_BYTES);
+    format!("{name}{uuid}, {on}: {counts}\n\n{}", table.text())
 }
 
 /// A finding says its own verdict where the host's does not.

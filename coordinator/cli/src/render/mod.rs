@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use comfy_table::{ColumnConstraint, ContentArrangement, Row, Table, presets::NOTHING};
 use serde::Serialize;
-use vmuster_proto::model::Timestamp;
+use vmuster_proto::model::{Timestamp, printable};
 
 use crate::exit::Failure;
 
@@ -97,7 +97,8 @@ impl Columns {
             let fixed = std::iter::repeat_n(ColumnConstraint::ContentWidth, self.count.saturating_sub(1));
             self.table.set_constraints(fixed);
         }
-        self.table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+        // A snapshot's names came through no peer that cleaned them.
+        self.table.lines().map(|line| printable(line.trim_end(), usize::MAX) + "\n").collect()
     }
 }
 

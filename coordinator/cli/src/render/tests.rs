@@ -375,3 +375,12 @@ fn ages_are_short() {
     assert_eq!(age(None, now()), "-");
     assert_eq!(age(Some(now().saturating_add(Duration::from_secs(60))), now()), "0s");
 }
+
+#[test]
+fn no_name_steers_the_terminal() {
+    let mut table = Columns::new(&["HOST", "WHY"], WIDTH);
+    table.row(["a\u{202e}b\u{1b}[2J", "one\ntwo\u{200b}"]);
+    let text = table.text();
+    assert!(text.contains("a?b?") && text.contains("two?"), "{text}");
+    assert!(!text.replace('\n', "").contains(vmuster_proto::model::is_unprintable), "{text:?}");
+}

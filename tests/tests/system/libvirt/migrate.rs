@@ -66,6 +66,12 @@ impl Pair {
         (ended.code, text(&verdicts[0]["verdict"]), told.collect())
     }
 
+    /// What libvirt does.
+    fn moves(&self, name: &str) -> Ended {
+        let to = format!("qemu+unix:///system?socket={}", self.there.libvirt.socket().display());
+        self.here.libvirt.virsh(&["migrate", "--live", name, &to, "tcp://127.0.0.1"])
+    }
+
     fn moved(&self, name: &str) -> (i32, String, Vec<String>) {
         self.checked(&["--domain", name, "--from", &self.here.daemon.address])
     }
@@ -138,13 +144,45 @@ async fn running_guests_may_move_to_a_host_like_their_own() {
     assert_eq!(nowhere.code, 2, "{}", nowhere.stderr);
     // What was said to be possible is done.
     for name in ["kvm-1", "tcg-1"] {
-        let to = format!("qemu+unix:///system?socket={}", pair.there.libvirt.socket().display());
-        let moved = pair.here.libvirt.virsh(&["migrate", "--live", name, &to, "tcp://127.0.0.1"]);
+        let moved = pair.moves(name);
         assert_eq!(moved.code, 0, "{name}: {}", moved.stderr);
         assert_eq!(pair.there.libvirt.printed(&format!("domstate {name}")), "running");
         let gone = pair.vmuster(&["migrate", "check", "--domain", name, "--from", own]);
         assert_eq!(gone.code, 2, "{name} is no longer here: {}", gone.stdout);
     }
+}
+
+/// What it got is QEMU's default, of which the host gave what it could.
+#[tokio::test]
+async fn a_running_guest_without_a_cpu_of_its_own_may_move() {
+    let Some(pair) = Pair::start().await else { return };
+    for (name, kind) in [("kvm-1", "kvm"), ("tcg-1", "qemu")] {
+        pair.here.libvirt.domain("create", name, &guest(name, kind, 64, 1, ""));
+        let (code, verdict, told) = pair.moved(name);
+        println!("{name}: {verdict} {told:?}");
+        assert_ne!((code, verdict.as_str()), (1, "no"), "{name}: {told:?}");
+        let moved = pair.moves(name);
+        assert_eq!(moved.code, 0, "{name}: {}", moved.stderr);
+    }
+}
+
+#[tokio::test]
+async fn a_guest_with_memory_of_its_host_stays_where_it_is() {
+    let Some(mut pair) = Pair::start().await else { return };
+    let cpu = named_model(&guest_cpu(&mut pair.here).await);
+    let shared =
+        "<devices><shmem name='vmuster-test'><model type='ivshmem-plain'/><size unit='M'>4</size></shmem>";
+    let xml = with_cpu("kvm-1", "kvm", &cpu).replace("<devices>", shared);
+    pair.here.libvirt.domain("create", "kvm-1", &xml);
+    let (code, verdict, told) = pair.moved("kvm-1");
+    assert_eq!((code, verdict.as_str()), (1, "no"), "{told:?}");
+    assert!(
+        told.contains(&"devices no: it cannot move while it has shmem ivshmem-plain".to_owned()),
+        "{told:?}"
+    );
+    let refused = pair.moves("kvm-1");
+    println!("libvirt says {}", refused.stderr.trim());
+    assert_eq!(refused.code, 1, "libvirt moved it: {}", refused.stdout);
 }
 
 #[tokio::test]

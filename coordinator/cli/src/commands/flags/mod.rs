@@ -10,7 +10,7 @@ use std::{
 
 use vmuster_proto::{
     clock::{Clock as _, SystemClock},
-    model::{FlagsAnswer, FlagsGroup, Freshness, Layer},
+    model::{FlagsAnswer, FlagsGroup, Freshness, Layer, is_unprintable, printable},
 };
 
 use super::completeness;
@@ -22,6 +22,9 @@ use crate::{
     render::{self, View, width},
 };
 use word::Meant;
+
+/// No flag's name is nearly as long.
+const WORD_MAX_BYTES: usize = 100;
 
 pub(crate) async fn run(
     client: &mut Client,
@@ -38,6 +41,10 @@ pub(crate) async fn run(
     }
     if arguments.why.as_deref() == Some("") {
         return Err(Failure::usage("--why needs the name of a flag"));
+    }
+    if let Some(word) = arguments.why.as_deref().filter(|word| word.contains(is_unprintable)) {
+        let shown = printable(word, WORD_MAX_BYTES);
+        return Err(Failure::usage(format!("--why {shown}: no flag has such characters in its name")));
     }
     if arguments.suggest.is_some() && arguments.output == Output::Plain {
         return Err(Failure::usage("`--suggest` has no plain form; use -o json"));
