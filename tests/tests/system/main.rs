@@ -24,6 +24,7 @@ mod questions;
 mod recorded_baselines;
 mod recorded_cpus;
 mod recorded_guests;
+mod registry;
 mod reload;
 mod systemd_hardening;
 mod systemd_units;
