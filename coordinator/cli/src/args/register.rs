@@ -20,14 +20,14 @@ pub(crate) struct AddArguments {
     /// Bar new placements from the start
     #[arg(long)]
     pub(crate) maintenance: bool,
+    /// How to show the new host; plain prints its name
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: Output,
     #[command(flatten)]
     pub(crate) settings: SettingsArguments,
     /// Guests that are bound to NUMA cells and guests that are not may share it
     #[arg(long)]
     pub(crate) mixed_numa: bool,
-    /// How to show the new host; plain prints its name
-    #[arg(short, long, value_enum, default_value = "table")]
-    pub(crate) output: Output,
 }
 
 #[derive(Debug, Args)]
@@ -46,14 +46,14 @@ pub(crate) struct SetArguments {
     /// Where its agent listens now
     #[arg(long, value_name = "ADDR")]
     pub(crate) address: Option<String>,
+    /// How to show the changed host; plain prints its name
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub(crate) output: Output,
     #[command(flatten)]
     pub(crate) settings: SettingsArguments,
     /// Guests that are bound to NUMA cells and guests that are not may share it
     #[arg(long, value_name = "on|off|default")]
     pub(crate) mixed_numa: Option<Said<Switch>>,
-    /// How to show the changed host; plain prints its name
-    #[arg(short, long, value_enum, default_value = "table")]
-    pub(crate) output: Output,
 }
 
 #[derive(Debug, Args)]
