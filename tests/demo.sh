@@ -75,6 +75,7 @@ cat >"$dir/coordinator.toml" <<EOF
 listen = ["unix:$dir/coordinator.sock"]
 hosts_file = "$dir/hosts.toml"
 cache_dir = "$dir/cache"
+state_dir = "$dir/state"
 EOF
 start coordinator "$programs/vmuster-coordinator" --config "$dir/coordinator.toml" serve
 wait_for coordinator

@@ -48,6 +48,8 @@ pub struct Config {
     pub admin_groups: Vec<String>,
     /// Who is in the cluster; read again on SIGHUP.
     pub hosts_file: PathBuf,
+    /// Hosts that were registered by API; made 0700.
+    pub state_dir: PathBuf,
     /// Entries of hosts; made 0700.
     pub cache_dir: PathBuf,
     /// Write entries through to the disk. An entry can be fetched again, so off.
@@ -79,6 +81,7 @@ impl Default for Config {
             operator_groups: Vec::new(),
             admin_groups: Vec::new(),
             hosts_file: "/etc/vmuster/hosts.toml".into(),
+            state_dir: "/var/lib/vmuster-coordinator".into(),
             cache_dir: "/var/cache/vmuster-coordinator".into(),
             cache_fsync: false,
             ttl: DEFAULT_TTL,

@@ -19,4 +19,7 @@ pub mod snapshots;
 mod status;
 mod text_file;
 
-pub use status::{DOMAIN_NOT_FOUND, EMPTY_SCOPE, HOST_NOT_REGISTERED, INVALID_FIELD, reason_of};
+pub use status::{
+    DOMAIN_NOT_FOUND, EMPTY_SCOPE, HOST_EXISTS, HOST_NOT_REGISTERED, HOST_READ_ONLY, INVALID_FIELD,
+    STATE_NOT_WRITABLE, reason_of,
+};

@@ -16,7 +16,9 @@ use crate::{
     cluster::Cluster,
     config::{Config, InvalidValue},
     fetch::Fetcher,
-    hosts::{HostsFileError, Registry, read_hosts_file},
+    hosts::{
+        ConflictError, HostsFileError, Registry, StateDirectory, StateError, read_hosts_file, read_state,
+    },
     service::ClusterApi,
 };
 
@@ -29,6 +31,12 @@ pub enum ServerError {
     /// The hosts file is wrong.
     #[error(transparent)]
     Hosts(#[from] HostsFileError),
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The hosts file and what was registered contradict each other.
+    #[error(transparent)]
+    Conflict(#[from] ConflictError),
     /// The cache directory cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -59,7 +67,8 @@ pub fn cluster_with(
 /// What a good configuration amounts to.
 #[derive(Debug)]
 pub struct Checked {
-    registry: Registry,
+    /// Of the hosts file.
+    file: Registry,
     policy: RolePolicy,
     /// Of the Unix sockets.
     group: Option<u32>,
@@ -68,17 +77,18 @@ pub struct Checked {
 /// Looks at everything that can be looked at without changing anything.
 ///
 /// # Errors
-/// A value that cannot work, a hosts file that cannot be used, a group that does not exist, a listener that is refused.
+/// A value that cannot work, hosts that cannot be used, a group that does not exist, a listener that is refused.
 pub fn check(config: &Config) -> Result<Checked, ServerError> {
     config.check()?;
     if let Some(address) = config.listen.iter().find(|address| !address.is_local() && !config.insecure) {
         return Err(ListenError::Insecure(address.clone()).into());
     }
-    let registry = read_hosts_file(&config.hosts_file)?;
-    tracing::info!(hosts = registry.len(), file = %config.hosts_file.display(), "read the hosts file");
+    let file = read_hosts_file(&config.hosts_file)?;
+    tracing::info!(hosts = file.len(), file = %config.hosts_file.display(), "read the hosts file");
+    Registry::joined(file.clone(), read_state(&config.state_dir)?)?;
     let policy = RolePolicy::from_groups(&config.operator_groups, &config.admin_groups)?;
     let group = config.socket_group.as_deref().map(group_id).transpose()?;
-    Ok(Checked { registry, policy, group })
+    Ok(Checked { file, policy, group })
 }
 
 /// A coordinator that listens and can be run.
@@ -96,9 +106,22 @@ impl Coordinator {
     /// # Errors
     /// See [`ServerError`].
     pub async fn start(config: Config, clock: SharedClock) -> Result<Self, ServerError> {
-        let Checked { registry, policy, group } = check(&config)?;
+        let Checked { file, policy, group } = check(&config)?;
+        let (state, registered) = StateDirectory::open(&config.state_dir)?;
+        if !registered.is_empty() {
+            tracing::info!(hosts = registered.len(), directory = %config.state_dir.display(), "read the registered hosts");
+        }
+        let registry = Registry::joined(file, registered)?;
         let store = FileStore::open(&config.cache_dir, Sharing::Exclusive, config.cache_fsync)?;
-        let cluster = Arc::new(cluster_with(&config, registry, Some(Arc::new(store)), clock));
+        let removed = store.forget_others(registry.iter().map(|host| host.name.as_str()))?;
+        if removed > 0 {
+            tracing::info!(
+                files = removed,
+                "forgot what was cached of hosts that are not registered any more"
+            );
+        }
+        let cluster = cluster_with(&config, registry, Some(Arc::new(store)), clock);
+        let cluster = Arc::new(cluster.with_hosts_store(Arc::new(state)));
         let mut listeners = Vec::new();
         for address in &config.listen {
             let listener = bind(address, config.insecure, group).await?;
@@ -153,10 +176,10 @@ impl Coordinator {
 /// A file that cannot be used leaves the cluster as it is and says so.
 async fn reload_hosts(cluster: &Cluster, hosts_file: &Path) {
     match read_hosts_file(hosts_file) {
-        Ok(registry) => {
-            tracing::info!(hosts = registry.len(), file = %hosts_file.display(), "read the hosts file again");
-            cluster.set_registry(registry).await;
-        }
+        Ok(file) => match cluster.reload(file).await {
+            Ok(hosts) => tracing::info!(hosts, file = %hosts_file.display(), "read the hosts file again"),
+            Err(error) => tracing::error!("the hosts stay as they were: {error}"),
+        },
         Err(error) => {
             let error = anyhow::Error::new(error);
             tracing::error!("the hosts stay as they were: {error:#}");

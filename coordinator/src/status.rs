@@ -7,8 +7,8 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use vmuster_proto::{convert::DecodeError, transport::error_status};
 
 use crate::{
-    cluster::{ClusterError, MigrationError},
-    hosts::ScopeError,
+    cluster::{ClusterError, MigrationError, RegisterError},
+    hosts::{ChangeError, ScopeError},
 };
 
 /// ErrorInfo.reason: a field is unset or out of range.
@@ -23,11 +23,47 @@ const HOST_MISSING: &str = "HOST_MISSING";
 /// ErrorInfo.reason: the host has no such domain.
 pub const DOMAIN_NOT_FOUND: &str = "DOMAIN_NOT_FOUND";
 
+/// ErrorInfo.reason: the name or address is taken.
+pub const HOST_EXISTS: &str = "HOST_EXISTS";
+/// ErrorInfo.reason: the host comes from the hosts file.
+pub const HOST_READ_ONLY: &str = "HOST_READ_ONLY";
+/// ErrorInfo.reason: what was registered cannot be written.
+pub const STATE_NOT_WRITABLE: &str = "STATE_NOT_WRITABLE";
+
 pub(crate) fn cluster_error(error: &ClusterError) -> Status {
     match error {
         ClusterError::Scope(error) => scope_error(error),
         ClusterError::HostMissing { .. } => error_status(Code::Unavailable, error.to_string(), HOST_MISSING),
         ClusterError::Offline => error_status(Code::FailedPrecondition, error.to_string(), "OFFLINE"),
+    }
+}
+
+pub(crate) fn register_error(error: &RegisterError) -> Status {
+    match error {
+        RegisterError::Change(error) => change_error(error),
+        RegisterError::State(state) => {
+            let source = std::error::Error::source(state).map(|source| format!(": {source}"));
+            let message = format!("{error}: {state}{}", source.unwrap_or_default());
+            let code = if state.is_full() { Code::ResourceExhausted } else { Code::Internal };
+            tracing::error!(problem = message, "cannot keep the registered hosts");
+            error_status(code, message, STATE_NOT_WRITABLE)
+        }
+        RegisterError::Late => error_status(Code::Unavailable, error.to_string(), STATE_NOT_WRITABLE),
+        RegisterError::Embedded => error_status(Code::FailedPrecondition, error.to_string(), "OFFLINE"),
+        RegisterError::Internal => Status::internal(error.to_string()),
+    }
+}
+
+fn change_error(error: &ChangeError) -> Status {
+    let wrong = |field: &str| invalid(&DecodeError { field: field.to_owned(), problem: error.to_string() });
+    match error {
+        ChangeError::Name(_) => wrong("name"),
+        ChangeError::Invalid { field, .. } => wrong(field),
+        ChangeError::InFile(_) | ChangeError::Exists(_) | ChangeError::SameAddress(_) => {
+            error_status(Code::AlreadyExists, error.to_string(), HOST_EXISTS)
+        }
+        ChangeError::ReadOnly(_) => error_status(Code::FailedPrecondition, error.to_string(), HOST_READ_ONLY),
+        ChangeError::NotRegistered(_) => error_status(Code::NotFound, error.to_string(), HOST_NOT_REGISTERED),
     }
 }
 

@@ -38,6 +38,7 @@ impl TestCoordinator {
             listen: vec![ListenAddress::Unix(directory.join("coordinator.sock"))],
             hosts_file: directory.join("hosts.toml"),
             cache_dir: directory.join("cache"),
+            state_dir: directory.join("state"),
             ..Config::default()
         };
         let coordinator = Coordinator::start(config, Arc::new(SystemClock)).await.expect("a coordinator");

@@ -1,10 +1,14 @@
 //! The command line.
 
+mod register;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use vmuster_coordinator::{cpu_map::DEFAULT_CPU_MAP, flags::PARTS_MAX};
 use vmuster_proto::model::parse_duration;
+
+pub(crate) use register::{AddArguments, RemoveArguments, Said, SetArguments, Switch};
 
 /// CPU flags, capacity and placement across libvirt/KVM hosts that are never all the same.
 ///
@@ -185,6 +189,12 @@ pub(crate) enum HostsCommand {
         #[arg(short, long, value_enum, default_value = "table")]
         output: Output,
     },
+    /// Register a host with the coordinator
+    Add(Box<AddArguments>),
+    /// Change a host that was added; what is not said stays
+    Set(Box<SetArguments>),
+    /// Forget a host that was added, and all that is known of it
+    Remove(RemoveArguments),
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,6 +1,7 @@
 //! ClusterService's client, over a socket or in this process. The only place of the CLI that knows the wire.
 
 mod baseline;
+mod register;
 
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
@@ -11,12 +12,16 @@ use tower::{ServiceExt as _, util::BoxCloneSyncService};
 use vmuster_coordinator::{cluster::Cluster, service::ClusterApi};
 use vmuster_proto::{
     convert::{self, DecodeError, duration_to_pb},
-    model::{FlagsAnswer, HostStanding, HostSummary, Inventory, Issue, Layer, MigrationAnswer, Usage},
+    model::{
+        FlagsAnswer, HostRegistration, HostStanding, HostSummary, Inventory, Issue, Layer, MigrationAnswer,
+        Usage,
+    },
     pb::{self, cluster_service_client::ClusterServiceClient, cluster_service_server::ClusterServiceServer},
     transport::{CLUSTER_REPLY_MAX_BYTES, CONNECT_DEADLINE, DialError, Peer, PeerAddress, connect},
 };
 
 pub(crate) use baseline::BaselineRequest;
+pub(crate) use register::{HostChange, NewHost};
 
 use crate::{args::ScopeArguments, exit::Failure};
 
@@ -43,6 +48,8 @@ pub(crate) struct HostReport {
     pub(crate) inventory: Inventory,
     pub(crate) usage: Option<Usage>,
     pub(crate) issues: Vec<Issue>,
+    /// None: it is in no registry.
+    pub(crate) registration: Option<HostRegistration>,
 }
 
 /// One step of a refresh.
@@ -201,6 +208,7 @@ impl Client {
             inventory: inventory.try_into().map_err(nonsense)?,
             usage: reply.usage.map(Usage::try_from).transpose().map_err(nonsense)?,
             issues: convert::issues(reply.issues).map_err(nonsense)?,
+            registration: reply.registration.map(HostRegistration::try_from).transpose().map_err(nonsense)?,
         })
     }
 

@@ -101,7 +101,9 @@ impl From<Status> for Failure {
     fn from(status: Status) -> Self {
         let exit = match status.code() {
             Code::PermissionDenied | Code::Unauthenticated => Exit::Denied,
-            Code::InvalidArgument | Code::NotFound | Code::FailedPrecondition => Exit::Usage,
+            Code::InvalidArgument | Code::NotFound | Code::AlreadyExists | Code::FailedPrecondition => {
+                Exit::Usage
+            }
             _ => Exit::CannotAnswer,
         };
         let message = match (status.message(), status.code()) {

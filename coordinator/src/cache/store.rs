@@ -5,6 +5,7 @@
 //! target and is renamed, so a reader sees the old entry or the new.
 
 use std::{
+    collections::HashSet,
     fmt,
     fs::{DirBuilder, File, OpenOptions, Permissions},
     io::{self, Read as _, Write as _},
@@ -24,6 +25,9 @@ const ENTRY_MAX_BYTES: u64 = 16 << 20;
 
 /// File systems allow 255 bytes a name; longer host keys (paths of sockets) keep a digest instead of their tail.
 const FILE_STEM_MAX_BYTES: usize = 200;
+
+/// Files looked at for hosts that left: the most hosts there may be, twice. What is beyond waits for the next start.
+const LISTED_MAX: usize = 200_000;
 
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
@@ -133,6 +137,27 @@ impl FileStore {
         flock(&lock, operation).map_err(|_| StoreError::InUse(directory.to_owned()))?;
         remove_temporaries(&hosts, sharing)?;
         Ok(Self { hosts, fsync, next_temporary: AtomicU64::new(0), _lock: lock })
+    }
+
+    /// Removes what is there of other hosts than these: of those that left while nobody looked. Gives how many files that
+    /// were; what cannot be removed is in nobody's way and stays.
+    ///
+    /// # Errors
+    /// The directory cannot be listed.
+    pub fn forget_others<'a>(&self, hosts: impl IntoIterator<Item = &'a str>) -> Result<usize, StoreError> {
+        let stems: HashSet<String> = hosts.into_iter().map(file_stem).collect();
+        #[expect(clippy::disallowed_methods, reason = "the store lists its own directory")]
+        let entries = std::fs::read_dir(&self.hosts).map_err(io_error("list", &self.hosts))?;
+        let mut removed = 0;
+        for entry in entries.take(LISTED_MAX) {
+            let path = entry.map_err(io_error("list", &self.hosts))?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let stem = name.strip_suffix(".set-aside").unwrap_or(name).strip_suffix(".inventory");
+            if stem.is_some_and(|stem| !stems.contains(stem)) && std::fs::remove_file(&path).is_ok() {
+                removed += 1;
+            }
+        }
+        Ok(removed)
     }
 
     /// The file of a host's entry. Always directly inside the directory, whatever the name.
@@ -335,6 +360,22 @@ mod tests {
             drop(FileStore::open(directory.path(), sharing, false).expect("opens"));
             assert_eq!((dead.exists(), alive.exists()), (false, alive_stays), "{sharing:?}");
         }
+    }
+
+    #[test]
+    fn what_is_there_of_hosts_that_left_is_removed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store = FileStore::open(directory.path(), Sharing::Exclusive, false).expect("opens");
+        let long = "x".repeat(5000);
+        for host in ["a", "b", "b.c", &long] {
+            store.save(&record(host)).expect("saved");
+        }
+        store.set_aside("b").expect("moved");
+        assert_eq!(store.forget_others(["a", "b.c", &long]).expect("listed"), 1);
+        assert_eq!(store.forget_others(["a", "b.c", &long]).expect("listed"), 0);
+        assert!(["a", "b.c", &long].iter().all(|host| store.path_of(host).exists()));
+        assert_eq!(store.forget_others([]).expect("listed"), 3);
+        assert!(directory.path().join(".lock").exists());
     }
 
     #[test]

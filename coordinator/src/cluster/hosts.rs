@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, timeout};
 use vmuster_proto::{
-    model::{Issue, IssueKind, Problem, ProblemKind, Usage, sort_issues},
+    model::{HostRegistration, Issue, IssueKind, Problem, ProblemKind, Usage, sort_issues},
     transport::PeerAddress,
 };
 
@@ -24,6 +24,8 @@ pub struct HostReport {
     pub usage: Option<Usage>,
     /// Everything absent or doubtful.
     pub issues: Vec<Issue>,
+    /// What the registry says of it; None: it is in none.
+    pub registration: Option<HostRegistration>,
 }
 
 /// What an agent said of its usage; None: there is nobody to ask.
@@ -40,7 +42,8 @@ impl Cluster {
         options: ReadOptions,
         with_usage: bool,
     ) -> Result<HostReport, ClusterError> {
-        let entry = Arc::clone(&Scope::of(host).select(&self.registry.load())?[0]);
+        let registry = self.registry.load_full();
+        let entry = Arc::clone(&Scope::of(host).select(&registry)?[0]);
         let (view, usage) = if with_usage {
             self.read_anew(&entry, options).await
         } else {
@@ -71,7 +74,13 @@ impl Cluster {
             None => record.saved_usage.as_deref().filter(|_| with_usage).cloned(),
         };
         sort_issues(&mut issues);
-        Ok(HostReport { view, usage, issues })
+        let registration = entry.origin.map(|origin| HostRegistration {
+            origin: Some(origin),
+            labels: entry.labels.clone(),
+            maintenance: entry.maintenance,
+            settings: registry.settings_of(&entry),
+        });
+        Ok(HostReport { view, usage, issues, registration })
     }
 
     /// The host's figures of the moment, and its facts as they are by then: a reboot or upgrade inside the TTL shows in

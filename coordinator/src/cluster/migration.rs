@@ -7,8 +7,8 @@ use tokio::time::{Instant, timeout_at};
 use vmuster_proto::{
     libvirt::{XmlError, domain, render},
     model::{
-        CpuDefinition, Domain, Finding, Freshness, Issue, MigrationAnswer, MigrationVerdict, Problem,
-        ProblemKind, Usage, VerdictKind,
+        CpuDefinition, Domain, Finding, Freshness, HostSettings, Issue, MigrationAnswer, MigrationVerdict,
+        Problem, ProblemKind, Usage, VerdictKind,
     },
 };
 
@@ -91,6 +91,7 @@ struct Found {
     doubt: Option<String>,
     /// Why its agent gave no usage: whoever did not answer is not asked another question.
     silent: Option<Problem>,
+    settings: HostSettings,
 }
 
 impl Cluster {
@@ -169,7 +170,8 @@ impl Cluster {
             None => record.as_ref().and_then(|record| record.saved_usage.as_deref().cloned()),
         };
         let doubt = (!doubts.is_empty()).then(|| doubts.join("; "));
-        Found { view, record, usage, issues, doubt, silent }
+        let settings = self.registry.load().settings_of(entry);
+        Found { view, record, usage, issues, doubt, silent, settings }
     }
 
     async fn judge(
@@ -244,6 +246,7 @@ impl Found {
             issues: &self.issues,
             doubt: self.doubt.as_deref(),
             maintenance: self.view.entry.maintenance,
+            settings: &self.settings,
             comparison,
         })
     }

@@ -7,6 +7,7 @@ mod flags;
 mod hosts;
 mod kept;
 mod migration;
+mod register;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -20,11 +21,12 @@ pub use flags::FlagsQuestion;
 pub use hosts::HostReport;
 use kept::KeptAnswers;
 pub use migration::{Guest, MigrationError, MigrationQuestion};
+pub use register::RegisterError;
 
 use crate::{
     cache::{HostCache, HostView, ReadOptions},
     cpu_map::DEFAULT_CPU_MAP,
-    hosts::{Registry, Scope, ScopeError},
+    hosts::{HostsStore, Registry, Scope, ScopeError},
 };
 
 /// Why a question about the cluster has no answer.
@@ -50,6 +52,10 @@ pub enum ClusterError {
 #[derive(Debug)]
 pub struct Cluster {
     registry: ArcSwap<Registry>,
+    /// None: hosts are named by the caller, and none is registered.
+    hosts_store: Option<Arc<dyn HostsStore>>,
+    /// Changes of the registry, one at a time.
+    changing: tokio::sync::Mutex<()>,
     cache: Arc<HostCache>,
     cpu_map_directory: PathBuf,
     kept: KeptAnswers,
@@ -61,6 +67,8 @@ impl Cluster {
     pub fn new(registry: Registry, cache: Arc<HostCache>) -> Self {
         Self {
             registry: ArcSwap::from_pointee(registry),
+            hosts_store: None,
+            changing: tokio::sync::Mutex::default(),
             cache,
             cpu_map_directory: DEFAULT_CPU_MAP.into(),
             kept: KeptAnswers::default(),
@@ -108,7 +116,8 @@ impl Cluster {
         after: Option<&str>,
         page_size: usize,
     ) -> Result<(Vec<HostSummary>, usize, Option<String>), ScopeError> {
-        let hosts = scope.select(&self.registry.load())?;
+        let registry = self.registry.load_full();
+        let hosts = scope.select(&registry)?;
         let start = after.map_or(0, |after| hosts.partition_point(|host| host.name.as_str() <= after));
         let end = hosts.len().min(start + page_size);
         let page = &hosts[start..end];
@@ -118,7 +127,7 @@ impl Cluster {
         if views.is_empty() && after.is_none() && next.is_none() {
             return Err(none_of_arch(scope));
         }
-        Ok((views.iter().map(summary).collect(), hosts.len(), next))
+        Ok((views.iter().map(|view| summary(view, &registry)).collect(), hosts.len(), next))
     }
 
     /// Asks the hosts in scope again; each view comes as its host ends. The first value is how many there will be.
@@ -161,7 +170,7 @@ fn is_of_arch(view: &HostView, wanted: Option<&str>) -> bool {
     wanted.zip(known).is_none_or(|(wanted, known)| wanted == known)
 }
 
-fn summary(view: &HostView) -> HostSummary {
+fn summary(view: &HostView, registry: &Registry) -> HostSummary {
     let record = view.record.as_deref();
     let inventory = record.map(|record| &record.inventory);
     let cpu = inventory.and_then(|inventory| inventory.cpu.as_ref());
@@ -180,6 +189,8 @@ fn summary(view: &HostView) -> HostSummary {
         memory_total_bytes: inventory.and_then(|i| i.memory.as_ref()).and_then(|memory| memory.total_bytes),
         host_flag_count: cpu.and_then(|cpu| cpu.host_flags.as_ref()).map(|flags| count(flags.len())),
         issue_count: record.map_or(0, |record| count(record.issues.len())),
+        origin: view.entry.origin,
+        settings: view.entry.origin.map(|_| registry.settings_of(&view.entry)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The hosts file: TOML with one `[[host]]` table a host.
+//! The hosts file: TOML with one `[[host]]` table a host, and `[[settings]]` tables of hosts with certain labels.
 
 use std::{
     collections::BTreeMap,
@@ -6,22 +6,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use vmuster_proto::{
     daemon::toml_problem,
+    model::{AllocationSettings, Bytes, CpuSet, HostOrigin, Ratio},
     transport::{ParseAddressError, PeerAddress},
 };
 
 use crate::text_file::read_text;
 
-use super::{DuplicateHost, HostEntry, Registry};
+use super::{DuplicateHost, HostEntry, InvalidHostName, LabelSettings, Registry, host_name};
 
 /// 100,000 hosts with labels have about 20 MiB.
 const FILE_MAX_BYTES: u64 = 64 << 20;
-
-/// RFC 1123: 253 characters in all, 63 a label.
-const NAME_MAX_BYTES: usize = 253;
-const NAME_LABEL_MAX_BYTES: usize = 63;
 
 /// Why a hosts file was refused. The registry in use stays as it was.
 #[derive(Debug, thiserror::Error)]
@@ -53,10 +50,8 @@ pub enum HostsError {
     #[error("{0}")]
     Syntax(String),
     /// A name that is not a host name.
-    #[error(
-        "'{0}' is not a host name: letters, digits and '-' in parts of at most 63 characters, joined by dots"
-    )]
-    Name(String),
+    #[error(transparent)]
+    Name(#[from] InvalidHostName),
     /// An address that is not one.
     #[error("host '{host}'")]
     Address {
@@ -69,6 +64,9 @@ pub enum HostsError {
     /// Two hosts at one address.
     #[error("hosts '{0}' and '{1}' have the same address")]
     SameAddress(String, String),
+    /// Labels in a host's own settings would choose nothing.
+    #[error("host '{0}': labels stand beside its settings, not among them")]
+    LabelsOfSettings(String),
     /// Two hosts of one name.
     #[error(transparent)]
     Duplicate(#[from] DuplicateHost),
@@ -79,6 +77,8 @@ pub enum HostsError {
 struct HostsFile {
     #[serde(default)]
     host: Vec<HostTable>,
+    #[serde(default)]
+    settings: Vec<SettingsTable>,
 }
 
 #[derive(Deserialize)]
@@ -90,6 +90,53 @@ struct HostTable {
     labels: BTreeMap<String, String>,
     #[serde(default)]
     maintenance: bool,
+    #[serde(default)]
+    settings: SettingsTable,
+}
+
+/// As [`AllocationSettings`], with sizes as people write them.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct SettingsTable {
+    /// Only of a `[[settings]]` table.
+    labels: BTreeMap<String, String>,
+    vcpu_ratio: Option<Ratio>,
+    memory_ratio: Option<Ratio>,
+    disk_ratio: Option<Ratio>,
+    #[serde(deserialize_with = "size")]
+    reserved_memory: Option<Bytes>,
+    #[serde(deserialize_with = "size")]
+    reserved_disk: Option<Bytes>,
+    dedicated_cpus: Option<CpuSet>,
+    mixed_numa: Option<bool>,
+}
+
+/// "2GiB", or a number of bytes.
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Bytes>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a size: \"2GiB\", or a number of bytes")]
+    enum Size {
+        Number(u64),
+        Text(String),
+    }
+    match Size::deserialize(deserializer)? {
+        Size::Number(bytes) => Ok(Some(Bytes(bytes))),
+        Size::Text(text) => text.parse().map(Some).map_err(serde::de::Error::custom),
+    }
+}
+
+impl From<SettingsTable> for AllocationSettings {
+    fn from(table: SettingsTable) -> Self {
+        Self {
+            vcpu_ratio: table.vcpu_ratio,
+            memory_ratio: table.memory_ratio,
+            disk_ratio: table.disk_ratio,
+            reserved_memory_bytes: table.reserved_memory,
+            reserved_disk_bytes: table.reserved_disk,
+            dedicated_cpus: table.dedicated_cpus,
+            mixed_numa: table.mixed_numa,
+        }
+    }
 }
 
 /// A registry from a hosts file's text. Names are lower-cased, as DNS compares them.
@@ -99,16 +146,7 @@ struct HostTable {
 pub fn parse_hosts_file(text: &str) -> Result<Registry, HostsError> {
     let file: HostsFile =
         toml::from_str(text).map_err(|error| HostsError::Syntax(toml_problem(text, &error)))?;
-    let entries = file.host.into_iter().map(|table| {
-        let name = table.name.to_ascii_lowercase();
-        if !is_rfc_1123(&name) {
-            return Err(HostsError::Name(table.name));
-        }
-        let address: PeerAddress =
-            table.address.parse().map_err(|source| HostsError::Address { host: name.clone(), source })?;
-        Ok(HostEntry { name, address: Some(address), labels: table.labels, maintenance: table.maintenance })
-    });
-    let entries = entries.collect::<Result<Vec<_>, _>>()?;
+    let entries = file.host.into_iter().map(entry).collect::<Result<Vec<_>, _>>()?;
     let mut by_address = BTreeMap::new();
     for entry in &entries {
         // One machine counted twice, and another not at all: the slip of a hand that copies lines.
@@ -116,7 +154,29 @@ pub fn parse_hosts_file(text: &str) -> Result<Registry, HostsError> {
             return Err(HostsError::SameAddress(other.clone(), entry.name.clone()));
         }
     }
-    Ok(Registry::new(entries)?)
+    let rules = file.settings.into_iter().map(|mut table| {
+        let labels = std::mem::take(&mut table.labels);
+        LabelSettings { labels, settings: table.into() }
+    });
+    let rules = rules.collect();
+    Ok(Registry::new(entries)?.with_rules(rules))
+}
+
+fn entry(table: HostTable) -> Result<HostEntry, HostsError> {
+    let name = host_name(&table.name)?;
+    if !table.settings.labels.is_empty() {
+        return Err(HostsError::LabelsOfSettings(name));
+    }
+    let address: PeerAddress =
+        table.address.parse().map_err(|source| HostsError::Address { host: name.clone(), source })?;
+    Ok(HostEntry {
+        name,
+        address: Some(address),
+        labels: table.labels,
+        maintenance: table.maintenance,
+        settings: table.settings.into(),
+        origin: Some(HostOrigin::File),
+    })
 }
 
 /// Reads and parses a hosts file.
@@ -127,16 +187,6 @@ pub fn read_hosts_file(path: &Path) -> Result<Registry, HostsFileError> {
     let text = read_text(path, FILE_MAX_BYTES)
         .map_err(|source| HostsFileError::Read { path: path.to_owned(), source })?;
     parse_hosts_file(&text).map_err(|source| HostsFileError::Invalid { path: path.to_owned(), source })
-}
-
-fn is_rfc_1123(name: &str) -> bool {
-    let is_label = |label: &str| {
-        (1..=NAME_LABEL_MAX_BYTES).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-    };
-    name.len() <= NAME_MAX_BYTES && name.split('.').all(is_label)
 }
 
 #[cfg(test)]
@@ -179,8 +229,51 @@ mod tests {
         assert_eq!(refusal(&twice), "host 'a' is listed twice");
         let same = host("a", "h:1") + &host("b", "h:1");
         assert_eq!(refusal(&same), "hosts 'a' and 'b' have the same address");
-        for bad in ["", ".", "-a", "a-", "a..b", "ä", "a b", "a/b", &"x".repeat(64), &"x.".repeat(140)] {
-            assert!(refusal(&host(bad, "h:1")).contains("not a host name"), "{bad}");
+        let of_host = |settings: &str| host("a", "h:1") + &format!("settings = {{ {settings} }}");
+        assert!(refusal(&of_host("labels = { a = 'b' }")).contains("host 'a': labels stand beside"));
+        for (settings, words) in [
+            ("vcpu_ratio = 0", "line 4: 0 is not a ratio"),
+            ("disk_ratio = 1.005", "1.005 is not a ratio"),
+            ("reserved_memory = '2GB'", "'2GB' is not a size"),
+            ("reserved_memory = -1", "a size: \"2GiB\", or a number of bytes"),
+            ("dedicated_cpus = '7-2'", "7-2"),
+            ("ratio = 1", "unknown field `ratio`"),
+        ] {
+            assert!(
+                refusal(&of_host(settings)).contains(words),
+                "{settings}: {}",
+                refusal(&of_host(settings))
+            );
         }
+    }
+
+    #[test]
+    fn settings_are_of_a_host_or_of_labels() {
+        let registry = parse_hosts_file(
+            r#"
+            [[settings]]
+            vcpu_ratio = 2
+            [[settings]]
+            labels = { rack = "7" }
+            reserved_memory = "4GiB"
+            reserved_disk = 0
+            mixed_numa = true
+            [[host]]
+            name = "a"
+            address = "h:1"
+            labels = { rack = "7" }
+            settings = { vcpu_ratio = 1.5, dedicated_cpus = "2-7" }
+            [[host]]
+            name = "b"
+            address = "h:2"
+            "#,
+        )
+        .expect("valid");
+        let of = |host: &str| registry.settings_of(registry.get(host).expect("there"));
+        let (a, b) = (of("a"), of("b"));
+        assert_eq!((a.vcpu_ratio.hundredths(), b.vcpu_ratio.hundredths()), (150, 200));
+        assert_eq!((a.reserved_memory_bytes, b.reserved_memory_bytes), (Bytes(4 << 30), Bytes(2 << 30)));
+        assert_eq!((a.reserved_disk_bytes, a.mixed_numa, b.mixed_numa), (Bytes(0), true, false));
+        assert_eq!((a.dedicated_cpus.to_string().as_str(), b.dedicated_cpus.is_empty()), ("2-7", true));
     }
 }

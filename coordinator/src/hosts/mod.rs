@@ -1,17 +1,31 @@
 //! Who is in the cluster.
 //!
-//! Knows names, addresses, labels and maintenance. Must not know any host's facts.
+//! Knows names, addresses, labels, maintenance and settings, where they are kept, and what a change makes of them. Must not
+//! know any host's facts.
 
+mod change;
+#[cfg(test)]
+mod change_tests;
 mod file;
+mod name;
 mod scope;
+mod settings;
+mod state;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use vmuster_proto::transport::PeerAddress;
+use vmuster_proto::{
+    model::{AllocationSettings, HostOrigin, HostSettings},
+    transport::PeerAddress,
+};
 
+pub use change::{ChangeError, ConflictError, HostChange, NewHost};
 pub use file::{HostsError, HostsFileError, parse_hosts_file, read_hosts_file};
+pub use name::{InvalidHostName, host_name};
 pub(crate) use scope::registered;
 pub use scope::{Scope, ScopeError};
+pub use settings::{LabelSettings, resolve};
+pub use state::{HostsStore, StateDirectory, StateError, read_state};
 
 /// One member of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,13 +39,18 @@ pub struct HostEntry {
     pub labels: BTreeMap<String, String>,
     /// Bars new placements; does not keep it out of answers about flags.
     pub maintenance: bool,
+    /// Its own settings; what counts is [`Registry::settings_of`].
+    pub settings: AllocationSettings,
+    /// Who registered it; None: it is in no registry, but named on the command line or a snapshot.
+    pub origin: Option<HostOrigin>,
 }
 
 impl HostEntry {
-    /// A member without labels.
+    /// A member without labels, of no registry.
     #[must_use]
     pub fn new(name: impl Into<String>, address: Option<PeerAddress>) -> Self {
-        Self { name: name.into(), address, labels: BTreeMap::new(), maintenance: false }
+        let (labels, settings) = (BTreeMap::new(), AllocationSettings::default());
+        Self { name: name.into(), address, labels, maintenance: false, settings, origin: None }
     }
 }
 
@@ -44,6 +63,7 @@ pub struct DuplicateHost(pub String);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Registry {
     hosts: BTreeMap<String, Arc<HostEntry>>,
+    rules: Arc<[LabelSettings]>,
 }
 
 impl Registry {
@@ -60,6 +80,18 @@ impl Registry {
             }
         }
         Ok(registry)
+    }
+
+    /// With settings of all hosts with certain labels; later ones win.
+    #[must_use]
+    pub fn with_rules(self, rules: Vec<LabelSettings>) -> Self {
+        Self { rules: rules.into(), ..self }
+    }
+
+    /// What counts of a member.
+    #[must_use]
+    pub fn settings_of(&self, host: &HostEntry) -> HostSettings {
+        resolve(&host.settings, &host.labels, &self.rules)
     }
 
     /// The member of this name.

@@ -66,7 +66,8 @@ impl Scope {
 
     fn why_empty(&self, registry: &Registry) -> String {
         if registry.is_empty() {
-            return "no host is registered; add [[host]] entries to the coordinator's hosts file".to_owned();
+            return "no host is registered; add one with `vmuster hosts add`, or in the coordinator's hosts file"
+                .to_owned();
         }
         let mut conditions = Vec::new();
         if !self.names.is_empty() {

@@ -3,7 +3,7 @@
 use vmuster_proto::model::{Bytes, CpuSet, Hypervisor};
 
 use super::{Case, Said, no, unknown};
-use crate::accounting::{MEMORY_RESERVED, VCPUS_PER_THREAD, memory_promisable, vcpus_promisable};
+use crate::accounting::{MEMORY_RATIO, memory_promisable, vcpus_promisable};
 
 pub(super) fn vcpus(case: &Case<'_>) -> Said {
     let Some(wanted) = case.domain.vcpus_max else {
@@ -24,11 +24,12 @@ pub(super) fn vcpus(case: &Case<'_>) -> Said {
         said.extend(case.target.silent("usage.domains", "the vCPUs it has promised"));
         return said;
     };
-    let most = vcpus_promisable(threads);
+    let ratio = case.target.settings.vcpu_ratio;
+    let most = vcpus_promisable(threads, ratio);
     if promised.saturating_add(u64::from(wanted)) > most {
         let left = most.saturating_sub(promised);
         said.extend(no(format!(
-            "it may have {wanted} vCPUs: of {most} ({threads} CPUs × {VCPUS_PER_THREAD}) {promised} are promised, \
+            "it may have {wanted} vCPUs: of {most} ({threads} CPUs × {ratio}) {promised} are promised, \
              which leaves {left}"
         )));
     }
@@ -63,20 +64,26 @@ pub(super) fn memory(case: &Case<'_>) -> Said {
     let Some(promised) = case.target.usage.and_then(|usage| usage.promised.as_ref()?.memory_bytes) else {
         return case.target.silent("usage.domains", "the memory it has promised");
     };
-    let most = memory_promisable(total);
+    let (ratio, reserved) = (case.target.settings.memory_ratio, case.target.settings.reserved_memory_bytes);
+    let most = memory_promisable(total, reserved, ratio);
     let left = Bytes(most.0.saturating_sub(promised.0));
     if wanted <= left {
         return Said::new();
     }
+    let overcommit =
+        if ratio == MEMORY_RATIO { String::new() } else { format!(", the rest counts × {ratio}") };
     no(format!(
-        "it may have {wanted}: of {total}, {MEMORY_RESERVED} are the host's own and {promised} promised, which leaves \
-         {left}"
+        "it may have {wanted}: of {total}, {reserved} are the host's own{overcommit} and {promised} promised, which \
+         leaves {left}"
     ))
 }
 
 #[cfg(test)]
 mod tests {
-    use vmuster_proto::model::VerdictKind::{No, Unknown};
+    use vmuster_proto::model::{
+        Ratio,
+        VerdictKind::{No, Unknown},
+    };
 
     use super::*;
     use crate::migration::testing::{Facts, facts, told};
@@ -94,6 +101,16 @@ mod tests {
                     7.0 GiB";
         assert_eq!(with(8, 7), Some((No, full.to_owned())));
         assert_eq!(with(1, 99), Some((No, "it may have 1.0 GiB: of 16.0 GiB, 2.0 GiB are the host's own and 99.0 GiB promised, which leaves 0 B".to_owned())));
+        let mut overcommitted = facts();
+        overcommitted.target.settings.memory_ratio = Ratio::from_hundredths(150);
+        overcommitted.target.settings.reserved_memory_bytes = Bytes(4 << 30);
+        overcommitted.domain.memory_max_bytes = Some(Bytes(8 << 30));
+        overcommitted.promised().memory_bytes = Some(Bytes(10 << 30));
+        assert_eq!(told(memory, &overcommitted).pop(), None, "12 GiB of 16 count 18");
+        overcommitted.promised().memory_bytes = Some(Bytes(11 << 30));
+        let said = "it may have 8.0 GiB: of 16.0 GiB, 4.0 GiB are the host's own, the rest counts × 1.5 and 11.0 GiB \
+                    promised, which leaves 7.0 GiB";
+        assert_eq!(told(memory, &overcommitted).pop(), Some((No, said.to_owned())));
         let large = "it may have 17.0 GiB, and the host has 16.0 GiB in all";
         assert_eq!(with(17, 0), Some((No, large.to_owned())));
     }

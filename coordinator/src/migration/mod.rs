@@ -20,7 +20,8 @@ mod testing;
 mod tests;
 
 use vmuster_proto::model::{
-    Cpu, CpuComparison, Domain, Finding, GuestCpu, Hypervisor, Inventory, Issue, Problem, Usage, VerdictKind,
+    Cpu, CpuComparison, Domain, Finding, GuestCpu, HostSettings, Hypervisor, Inventory, Issue, Problem,
+    Usage, VerdictKind,
 };
 
 pub use cpu::comparable;
@@ -59,6 +60,8 @@ pub struct HostFacts<'a> {
     pub doubt: Option<&'a str>,
     /// Whether it is barred from new guests.
     pub maintenance: bool,
+    /// How much of it may be promised.
+    pub settings: &'a HostSettings,
     /// None: libvirt was not asked.
     pub comparison: Option<&'a Comparison>,
 }

@@ -1,11 +1,15 @@
 //! Two hosts that are alike, and a guest that may move from one to the other.
 
+use std::collections::BTreeMap;
+
 use vmuster_proto::model::{
-    Bytes, Cpu, CpuDefinition, CpuFeature, CpuSet, Domain, FeatureSet, GuestCpu, GuestCpuModel, Hypervisor,
-    Inventory, Issue, Memory, MemoryUsage, Numa, NumaNode, Promised, System, Usage, VerdictKind,
+    AllocationSettings, Bytes, Cpu, CpuDefinition, CpuFeature, CpuSet, Domain, FeatureSet, GuestCpu,
+    GuestCpuModel, HostSettings, Hypervisor, Inventory, Issue, Memory, MemoryUsage, Numa, NumaNode, Promised,
+    System, Usage, VerdictKind,
 };
 
 use super::{Case, Comparison, HostFacts, Said};
+use crate::hosts::resolve;
 
 /// A host's facts, owned.
 #[derive(Debug, Clone)]
@@ -15,6 +19,7 @@ pub(super) struct Host {
     pub(super) issues: Vec<Issue>,
     pub(super) doubt: Option<String>,
     pub(super) maintenance: bool,
+    pub(super) settings: HostSettings,
     pub(super) comparison: Option<Comparison>,
 }
 
@@ -26,6 +31,7 @@ impl Host {
             issues: &self.issues,
             doubt: self.doubt.as_deref(),
             maintenance: self.maintenance,
+            settings: &self.settings,
             comparison: self.comparison.as_ref(),
         }
     }
@@ -183,5 +189,6 @@ fn host() -> Host {
         promised: Some(promised),
         ..Usage::default()
     };
-    Host { inventory, usage, issues: vec![], doubt: None, maintenance: false, comparison: None }
+    let settings = resolve(&AllocationSettings::default(), &BTreeMap::new(), &[]);
+    Host { inventory, usage, issues: vec![], doubt: None, maintenance: false, settings, comparison: None }
 }

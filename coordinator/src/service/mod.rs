@@ -1,6 +1,7 @@
 //! ClusterService: the wire on one side, [`Cluster`] on the other.
 
 mod migration;
+mod register;
 mod request;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
@@ -11,7 +12,7 @@ use vmuster_proto::{
     convert::{baseline_answer_to_pb, flags_answer_to_pb, issues_to_pb},
     model::HostStanding,
     pb::{self, cluster_service_server::ClusterService},
-    transport::{Role, not_implemented, require_role},
+    transport::{Role, require_role},
 };
 
 use crate::{
@@ -84,6 +85,7 @@ impl ClusterService for ClusterApi {
             inventory: report.view.record.as_ref().map(|record| (&*record.inventory).into()),
             usage: report.usage.as_ref().map(Into::into),
             issues: issues_to_pb(&report.issues),
+            registration: report.registration.as_ref().map(Into::into),
         }))
     }
 
@@ -132,7 +134,7 @@ impl ClusterService for ClusterApi {
         request: Request<pb::AddHostRequest>,
     ) -> Result<Response<pb::AddHostResponse>, Status> {
         require_role(&request, Role::Admin)?;
-        Err(not_implemented("AddHost"))
+        register::add(self, request).await
     }
 
     async fn update_host(
@@ -140,7 +142,7 @@ impl ClusterService for ClusterApi {
         request: Request<pb::UpdateHostRequest>,
     ) -> Result<Response<pb::UpdateHostResponse>, Status> {
         require_role(&request, Role::Admin)?;
-        Err(not_implemented("UpdateHost"))
+        register::update(self, request).await
     }
 
     async fn remove_host(
@@ -148,7 +150,7 @@ impl ClusterService for ClusterApi {
         request: Request<pb::RemoveHostRequest>,
     ) -> Result<Response<pb::RemoveHostResponse>, Status> {
         require_role(&request, Role::Admin)?;
-        Err(not_implemented("RemoveHost"))
+        register::remove(self, request).await
     }
 
     async fn compute_cpu_baseline(

@@ -19,7 +19,7 @@ use crate::{
 /// Hosts on a page when the caller does not say.
 const PAGE_DEFAULT: usize = 500;
 
-/// Hosts on a page at most; a summary has about 400 bytes.
+/// Hosts on a page at most; a summary has about 600 bytes.
 const PAGE_MAX: u32 = 1000;
 
 /// What a partial answer needs to be put together and sent before the caller stops waiting.

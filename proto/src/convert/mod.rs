@@ -3,6 +3,7 @@
 //! Encoding never fails. Decoding is total: whatever a peer sends becomes a model value or a [`DecodeError`] that names
 //! the field. Fields and enum values that only a newer peer knows are ignored or become `Unrecognized`.
 
+mod allocation;
 mod answer;
 mod baseline;
 mod cpu;
@@ -16,6 +17,7 @@ mod standing;
 mod usage;
 mod verdict;
 
+pub use allocation::setting;
 pub use answer::{flags_answer_to_pb, layer};
 pub use baseline::baseline_answer_to_pb;
 pub use guest::cpu_comparison;

@@ -1,6 +1,10 @@
 //! How hosts stand.
 
-use super::{DecodeError, optional_text, text, text_map, time, time_to_pb};
+use super::{
+    DecodeError,
+    allocation::{origin, origin_to_pb},
+    optional_text, section, text, text_map, time, time_to_pb,
+};
 use crate::{
     model::{Bytes, Freshness, HostStanding, HostSummary, MissingHost, Problem, ProblemKind},
     pb,
@@ -115,6 +119,8 @@ impl From<&HostSummary> for pb::HostSummary {
             memory_total_bytes: summary.memory_total_bytes.map(|bytes| bytes.0),
             host_flag_count: summary.host_flag_count,
             issue_count: summary.issue_count,
+            origin: origin_to_pb(summary.origin).into(),
+            settings: summary.settings.as_ref().map(Into::into),
         }
     }
 }
@@ -123,6 +129,7 @@ impl TryFrom<pb::HostSummary> for HostSummary {
     type Error = DecodeError;
 
     fn try_from(summary: pb::HostSummary) -> Result<Self, DecodeError> {
+        let origin = origin(summary.origin());
         let standing = summary.standing.ok_or_else(|| DecodeError::new("standing", "not set"))?;
         Ok(Self {
             standing: HostStanding::try_from(standing).map_err(|e| e.within("standing"))?,
@@ -138,6 +145,8 @@ impl TryFrom<pb::HostSummary> for HostSummary {
             memory_total_bytes: summary.memory_total_bytes.map(Bytes),
             host_flag_count: summary.host_flag_count,
             issue_count: summary.issue_count,
+            origin,
+            settings: section("settings", summary.settings)?,
         })
     }
 }

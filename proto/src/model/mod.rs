@@ -3,6 +3,7 @@
 //! Knows units, sets, hosts, usage, issues and answers. Must not know gRPC, files, the clock or the network.
 //! serde's names are the snapshot's JSON keys (BLUEPRINT "Snapshot JSON"), so renaming a field is an API change.
 
+mod allocation;
 mod answer;
 mod baseline;
 mod cpu;
@@ -25,6 +26,10 @@ mod units;
 mod usage;
 mod verdict;
 
+pub use allocation::{
+    AllocationSettings, HostOrigin, HostRegistration, HostSettings, InvalidRatio, Ratio, Setting,
+    SettingSource,
+};
 pub use answer::{
     AbsentFeature, Division, DivisionPart, FLAGS_SCHEMA, FlagsAnswer, FlagsGroup, HostClass, Layer,
     UnknownFact, WhatIf,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, Timestamp, printable};
+use super::{Bytes, HostOrigin, HostSettings, Timestamp, printable};
 
 /// How a host's facts stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -139,4 +139,8 @@ pub struct HostSummary {
     pub host_flag_count: Option<u32>,
     #[serde(default)]
     pub issue_count: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<HostOrigin>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<HostSettings>,
 }

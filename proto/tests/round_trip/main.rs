@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a test")]
 
+mod allocation;
 mod answers;
 mod baselines;
 mod guests;

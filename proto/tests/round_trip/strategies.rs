@@ -8,6 +8,7 @@ use vmuster_proto::model::{
 };
 
 use crate::{
+    allocation::{host_settings, origin},
     guests::{domain, guest_cpu, hypervisor, image, promised, storage_pool},
     parts::{
         bytes, core_type, cpu_cache, cpu_frequency, cpu_set, disk, features, filesystem, load_average,
@@ -194,10 +195,11 @@ prop_compose! {
 prop_compose! {
     pub fn summary()(standing in standing(), labels in collection::btree_map(text(), text(), 0..3), maintenance: bool,
         names in (maybe_text(), maybe_text(), maybe_text()), numbers in any::<[Option<u32>; 5]>(),
-        memory_total_bytes in bytes(), issue_count: u32) -> HostSummary {
+        memory_total_bytes in bytes(), issue_count: u32, origin in origin(),
+        settings in option::of(host_settings())) -> HostSummary {
         let (arch, cpu_vendor, cpu_model_name) = names;
         let [socket_count, core_count, thread_count, numa_node_count, host_flag_count] = numbers;
         HostSummary { standing, labels, maintenance, arch, cpu_vendor, cpu_model_name, socket_count, core_count,
-            thread_count, numa_node_count, memory_total_bytes, host_flag_count, issue_count }
+            thread_count, numa_node_count, memory_total_bytes, host_flag_count, issue_count, origin, settings }
     }
 }

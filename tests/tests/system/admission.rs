@@ -54,9 +54,9 @@ async fn a_call_needs_its_role() {
     let socket = coordinator.address.parse().expect("an address");
     let mut by_socket =
         ClusterServiceClient::new(connect(&socket, CONNECT_DEADLINE).await.expect("connects"));
-    // This process is the daemon's own user, hence an admin; the call itself comes with a later issue.
-    let refused = by_socket.add_host(pb::AddHostRequest::default()).await.expect_err("not built yet");
-    assert_eq!(refused.code(), Code::Unimplemented);
+    // This process is the daemon's own user, hence an admin.
+    let refused = by_socket.add_host(pb::AddHostRequest::default()).await.expect_err("no address");
+    assert_eq!(refused.code(), Code::InvalidArgument);
 
     let agent = tcp_agent().await.to_string().parse().expect("an address");
     let mut by_tcp = AgentServiceClient::new(connect(&agent, CONNECT_DEADLINE).await.expect("connects"));
@@ -72,6 +72,7 @@ async fn plaintext_tcp_is_only_a_reader() {
         listen: vec![ListenAddress::Tcp(([127, 0, 0, 1], 0).into())],
         hosts_file: directory.path().join("hosts.toml"),
         cache_dir: directory.path().join("cache"),
+        state_dir: directory.path().join("state"),
         ..Default::default()
     };
     std::fs::write(&config.hosts_file, "").expect("no hosts");
@@ -81,9 +82,15 @@ async fn plaintext_tcp_is_only_a_reader() {
     let (_reload, reloads) = tokio::sync::mpsc::channel(1);
     tokio::spawn(coordinator.run(reloads, std::future::pending()));
     let mut client = ClusterServiceClient::new(connect(&address, CONNECT_DEADLINE).await.expect("connects"));
-    let refused = client.add_host(pb::AddHostRequest::default()).await.expect_err("a reader may not");
-    assert_eq!(refused.code(), Code::PermissionDenied);
-    assert_eq!(vmuster_coordinator::reason_of(&refused).as_deref(), Some("ROLE_TOO_LOW"));
+    for refused in [
+        client.add_host(pb::AddHostRequest::default()).await.map(drop),
+        client.update_host(pb::UpdateHostRequest::default()).await.map(drop),
+        client.remove_host(pb::RemoveHostRequest::default()).await.map(drop),
+    ] {
+        let refused = refused.expect_err("a reader may not");
+        assert_eq!(refused.code(), Code::PermissionDenied);
+        assert_eq!(vmuster_coordinator::reason_of(&refused).as_deref(), Some("ROLE_TOO_LOW"));
+    }
     // A reader may ask, and an empty cluster is an answerable question's wrong scope.
     let empty = client.list_hosts(pb::ListHostsRequest::default()).await.expect_err("nobody is registered");
     assert_eq!(vmuster_coordinator::reason_of(&empty).as_deref(), Some("EMPTY_SCOPE"));

@@ -73,7 +73,7 @@ fn flags_of_real_daemons_and_of_snapshots_are_the_same() {
     std::fs::write(home.path().join("hosts.toml"), hosts_file).expect("hosts");
     let socket = format!("unix:{}/c.sock", home.path().display());
     let config = format!(
-        "hosts_file = '{0}/hosts.toml'\ncache_dir = '{0}/c'\nlisten = ['{socket}']\n",
+        "hosts_file = '{0}/hosts.toml'\ncache_dir = '{0}/c'\nstate_dir = '{0}/s'\nlisten = ['{socket}']\n",
         home.path().display()
     );
     let config_file = home.path().join("coordinator.toml");

@@ -25,6 +25,8 @@ mod questions;
 mod recorded_baselines;
 mod recorded_cpus;
 mod recorded_guests;
+mod registry;
+mod registry_kills;
 mod reload;
 mod systemd_hardening;
 mod systemd_units;

@@ -20,9 +20,10 @@ fn sighup_reads_the_hosts_file_again_and_keeps_the_old_hosts_if_it_is_broken() {
     write_hosts_file(&hosts_file, &[("a", &dead)]);
     let socket = format!("unix:{}", at("c.sock"));
     let config = format!(
-        "hosts_file = '{}'\ncache_dir = '{}'\nlisten = ['{socket}']\n",
+        "hosts_file = '{}'\ncache_dir = '{}'\nstate_dir = '{}'\nlisten = ['{socket}']\n",
         at("hosts.toml"),
-        at("cache")
+        at("cache"),
+        at("state")
     );
     fs::write(at("c.toml"), config).expect("a configuration");
     let daemon = Daemon::start("vmuster-coordinator", &["--config", &at("c.toml"), "serve"]);

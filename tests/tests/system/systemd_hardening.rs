@@ -79,7 +79,7 @@ const EACH: [(&str, [Option<&str>; 3]); 13] = [
 /// Of [Service] what has to do with sandboxing and limits; a directive that is given more than once joined by commas.
 fn directives(unit: &str) -> BTreeMap<String, String> {
     /// How it is started, and what is no protection.
-    const OTHERS: [&str; 14] = [
+    const OTHERS: [&str; 16] = [
         "CacheDirectory",
         "CacheDirectoryMode",
         "ExecReload",
@@ -92,6 +92,8 @@ fn directives(unit: &str) -> BTreeMap<String, String> {
         "StandardInput",
         "StandardOutput",
         "StartLimitIntervalSec",
+        "StateDirectory",
+        "StateDirectoryMode",
         "Type",
         "WantedBy",
     ];

@@ -156,6 +156,7 @@ fn the_daemons_have_no_rights(installed: &Installed) {
     assert_eq!(may("/run/vmuster/coordinator.sock"), "vmuster-coordinator:vmuster:660");
     assert_eq!(may("/run/vmuster/hypervisor.sock"), "vmuster-agent:root:660");
     assert_eq!(may("/var/cache/vmuster-coordinator"), "vmuster-coordinator:vmuster:700");
+    assert_eq!(may("/var/lib/vmuster-coordinator"), "vmuster-coordinator:vmuster:700");
     let groups = installed.0.printed("id --name --groups vmuster-hypervisor");
     assert_eq!(groups, "vmuster-hypervisor libvirt", "polkit looks in the user database");
 }

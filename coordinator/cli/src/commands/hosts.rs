@@ -8,7 +8,7 @@ use vmuster_proto::{
     model::{HostStanding, SNAPSHOT_SCHEMA, Snapshot},
 };
 
-use super::completeness;
+use super::{completeness, register};
 use crate::{
     args::{HostsCommand, Output, ScopeArguments},
     client::{Client, HostReport},
@@ -30,6 +30,9 @@ pub(crate) async fn run(
             let scope = ScopeArguments { hosts: hosts.clone(), ..ScopeArguments::default() };
             refresh(client, &scope, *output, max_age).await
         }
+        HostsCommand::Add(arguments) => register::add(client, arguments).await,
+        HostsCommand::Set(arguments) => register::set(client, arguments).await,
+        HostsCommand::Remove(arguments) => register::remove(client, arguments).await,
     }
 }
 
@@ -82,7 +85,7 @@ async fn show(
 
 /// The same document as `vmuster-agent collect` prints. A registry's name wins over what the host says of itself.
 fn snapshot(report: HostReport, keys_are_addresses: bool) -> Snapshot {
-    let HostReport { standing, inventory, usage, issues } = report;
+    let HostReport { standing, inventory, usage, issues, .. } = report;
     let own_name = keys_are_addresses && !standing.reported_name.is_empty();
     let name = if own_name { standing.reported_name } else { standing.name };
     Snapshot { schema: SNAPSHOT_SCHEMA.to_owned(), name, inventory, usage, issues }
@@ -116,7 +119,7 @@ async fn refresh(
     Ok(Answered { text, notes, exits })
 }
 
-fn problem_note(host: &HostStanding) -> Option<String> {
+pub(super) fn problem_note(host: &HostStanding) -> Option<String> {
     let problem = host.problem.as_ref()?;
     Some(format!("warning: {} is {}: {}", host.name, host.freshness, problem.detail))
 }

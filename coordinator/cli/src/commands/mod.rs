@@ -4,6 +4,7 @@ pub(crate) mod baseline;
 mod flags;
 mod hosts;
 mod migrate;
+mod register;
 
 use std::{collections::BTreeSet, time::Duration};
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use vmuster_proto::model::{HostStanding, HostSummary, Inventory, NumaNode, Timestamp, Usage};
 
-use super::{Columns, age, devices, guests, number, wrapped};
+use super::{Columns, age, devices, guests, number, settings, wrapped};
 use crate::client::HostReport;
 
 /// `hosts list` as JSON and YAML.
@@ -40,6 +40,19 @@ impl<'a> RefreshDocument<'a> {
     }
 }
 
+/// `hosts remove` as JSON and YAML.
+#[derive(Serialize)]
+pub(crate) struct RemovedDocument<'a> {
+    schema: &'static str,
+    name: &'a str,
+}
+
+impl<'a> RemovedDocument<'a> {
+    pub(crate) fn new(name: &'a str) -> Self {
+        Self { schema: "vmuster.host_removed.v1", name }
+    }
+}
+
 pub(crate) fn list_table(hosts: &[HostSummary], now: Timestamp, width: u16) -> String {
     let mut list = Columns::new(
         &["HOST", "FRESHNESS", "AGE", "ARCH", "CPU", "S/C/T", "NODES", "MEMORY", "FLAGS"],
@@ -57,7 +70,12 @@ pub(crate) fn list_table(hosts: &[HostSummary], now: Timestamp, width: u16) -> S
         };
         list.row([
             name,
-            standing.freshness.to_string(),
+            // As kubectl marks nodes: 80 characters have no room for a column of its own.
+            if host.maintenance {
+                format!("{},mnt", standing.freshness)
+            } else {
+                standing.freshness.to_string()
+            },
             age(standing.validated_at, now),
             host.arch.clone().unwrap_or_else(dash),
             host.cpu_vendor.clone().unwrap_or_else(dash),
@@ -80,7 +98,7 @@ pub(crate) fn refresh_table(hosts: &[(HostStanding, &'static str)], width: u16) 
 }
 
 pub(crate) fn show_table(report: &HostReport, now: Timestamp, width: u16) -> String {
-    let HostReport { standing, inventory, usage, issues } = report;
+    let HostReport { standing, inventory, usage, issues, registration } = report;
     let mut facts = Facts::default();
     facts.text("Host", Some(&standing.name));
     facts.text("Reports", Some(&standing.reported_name).filter(|name| **name != standing.name));
@@ -88,6 +106,9 @@ pub(crate) fn show_table(report: &HostReport, now: Timestamp, width: u16) -> Str
     let validated = standing.validated_at.map(|then| format!(", validated {} ago", age(Some(then), now)));
     facts.value("Freshness", Some(format!("{}{}", standing.freshness, validated.unwrap_or_default())));
     facts.value("Collected", inventory.collected_at);
+    if let Some(registration) = registration {
+        settings::describe(registration, &mut facts);
+    }
     describe(inventory, &mut facts);
     guests::describe(inventory, usage.as_ref(), &mut facts);
     if let Some(memory) = usage.as_ref().and_then(|usage| usage.memory.as_ref()) {

@@ -10,6 +10,9 @@ pub(crate) mod hosts;
 pub(crate) mod migrate;
 #[cfg(test)]
 mod migrate_tests;
+mod settings;
+#[cfg(test)]
+mod settings_tests;
 #[cfg(test)]
 mod tests;
 

@@ -153,6 +153,8 @@ fn hosts_as_a_table() {
         memory_total_bytes: Some(Bytes(1_081_604_603_904)),
         host_flag_count: Some(131),
         issue_count: 0,
+        origin: None,
+        settings: None,
         standing,
     };
     let bare = |standing: HostStanding| HostSummary {
@@ -277,6 +279,7 @@ fn guests_of_a_host() {
         disk_virtual_bytes: None,
     };
     let report = HostReport {
+        registration: None,
         standing: standing("kvm-01", Freshness::Fresh, Some("2026-11-22T19:59:15Z")),
         inventory: Inventory {
             cpu: Some(Cpu { guest: Some(a_guest_layer()), ..Cpu::default() }),
@@ -306,6 +309,7 @@ fn one_host_in_full() {
         ..NumaNode::default()
     };
     let report = HostReport {
+        registration: None,
         standing: standing("kvm-01", Freshness::Fresh, Some("2026-11-22T19:59:15Z")),
         inventory: Inventory {
             collected_at: Some(now()),
