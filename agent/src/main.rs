@@ -167,22 +167,24 @@ async fn capture(config: &Config, directory: &Path, no_redact: bool) -> anyhow::
 /// One thread serves: answers are small and a collection has a thread of its own, so more would only cost memory.
 #[tokio::main(flavor = "current_thread")]
 async fn run(config: &Config, host: Host) -> ExitCode {
+    // Before anything listens: whoever sees that it does may send one, and unheard it would end the process.
+    let signals = signal(SignalKind::hangup()).and_then(|hangups| Ok((hangups, shutdown_signal()?)));
+    let (mut hangups, shutdown) = match signals {
+        Ok(signals) => signals,
+        Err(error) => return fail(&error.into(), EXIT_FAILURE),
+    };
+    tokio::spawn(async move {
+        // `systemctl reload` and log rotation send it to everybody; it must not end an agent.
+        while hangups.recv().await.is_some() {
+            tracing::info!("SIGHUP: nothing to read again; restart to use a changed configuration");
+        }
+    });
     let agent = match Agent::start(config, host).await {
         Ok(agent) => agent,
         Err(error) => return fail(&error.into(), EXIT_CONFIGURATION),
     };
-    let served = async {
-        let mut hangups = signal(SignalKind::hangup())?;
-        tokio::spawn(async move {
-            // `systemctl reload` and log rotation send it to everybody; it must not end an agent.
-            while hangups.recv().await.is_some() {
-                tracing::info!("SIGHUP: nothing to read again; restart to use a changed configuration");
-            }
-        });
-        Ok(agent.run(shutdown_signal()?).await?)
-    };
-    match served.await {
+    match agent.run(shutdown).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error, EXIT_FAILURE),
+        Err(error) => fail(&error.into(), EXIT_FAILURE),
     }
 }

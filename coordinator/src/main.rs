@@ -3,10 +3,10 @@
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use vmuster_coordinator::{
     config::{Config, DEFAULT_CONFIG_PATH},
-    server::{Coordinator, check},
+    server::{Coordinator, ServerError, check},
 };
 use vmuster_proto::{
     clock::SystemClock,
@@ -61,19 +61,28 @@ fn main() -> ExitCode {
 
 #[tokio::main]
 async fn run(config: Config) -> ExitCode {
+    // Before anything listens: whoever sees that it does may send one, and unheard it would end the process.
+    let signals = signal(SignalKind::hangup()).and_then(|hangups| Ok((hangups, shutdown_signal()?)));
+    let (hangups, shutdown) = match signals {
+        Ok(signals) => signals,
+        Err(error) => return fail(&error.into(), EXIT_FAILURE),
+    };
     let coordinator = match Coordinator::start(config, Arc::new(SystemClock)).await {
         Ok(coordinator) => coordinator,
         Err(error) => return fail(&error.into(), EXIT_CONFIGURATION),
     };
-    match serve(coordinator).await {
+    match serve(coordinator, hangups, shutdown).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error, EXIT_FAILURE),
+        Err(error) => fail(&error.into(), EXIT_FAILURE),
     }
 }
 
-async fn serve(coordinator: Coordinator) -> anyhow::Result<()> {
+async fn serve(
+    coordinator: Coordinator,
+    mut hangups: Signal,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServerError> {
     let (reload, reloads) = tokio::sync::mpsc::channel(1);
-    let mut hangups = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
             if reload.send(()).await.is_err() {
@@ -81,6 +90,5 @@ async fn serve(coordinator: Coordinator) -> anyhow::Result<()> {
             }
         }
     });
-    coordinator.run(reloads, shutdown_signal()?).await?;
-    Ok(())
+    coordinator.run(reloads, shutdown).await
 }
