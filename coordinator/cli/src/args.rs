@@ -114,7 +114,7 @@ pub(crate) enum BaselineOutput {
     Qemu,
     /// A stanza of Proxmox VE's cpu-models.conf
     Proxmox,
-    /// The [libvirt] section of nova.conf
+    /// The `[libvirt]` section of nova.conf
     Nova,
     /// Settings of an Incus cluster group
     Incus,
