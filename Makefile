@@ -2,10 +2,11 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo test bench fuzz lint docs deny setup
+.PHONY: help demo demo-fleet test bench fuzz lint docs deny setup
 
 help:
 	@echo 'make demo    real agents, a coordinator and `vmuster flags` on this machine and recorded ones'
+	@echo 'make demo-fleet N=1000   a coordinator on that many simulated hosts (1 to 5000)'
 	@echo 'make test    all tests'
 	@echo 'make bench   benchmarks, as ratios measured in one run'
 	@echo 'make fuzz    each parser against inputs no kernel prints, an hour; FUZZ_SECONDS=10 for less (nightly Rust)'
@@ -17,6 +18,14 @@ setup:
 demo: setup
 	$(CARGO) build --locked --bins
 	@tests/demo.sh
+
+# Simulated hosts; see tests/src/fleet/.
+N ?= 200
+
+demo-fleet: setup
+	$(CARGO) build --locked --bins
+	$(CARGO) build --locked -p vmuster-tests --bin vmuster-fleet
+	@tests/demo-fleet.sh $(N)
 
 test:
 	@tests/setup.sh test

@@ -3,9 +3,11 @@
 pub mod agents;
 pub mod coordinators;
 pub mod fixtures;
+pub mod fleet;
 pub mod libvirt_files;
 pub mod private_libvirt;
 pub mod programs;
+pub mod raw;
 pub mod reader;
 pub mod synthetic;
 pub mod synthetic_guests;

@@ -1,5 +1,6 @@
 //! What a question about many hosts costs, as ratios measured in one run: medians of interleaved rounds.
 
+mod cold;
 mod fleet;
 mod ready;
 mod wire;
@@ -81,7 +82,7 @@ async fn warm(inventories: &[Arc<Inventory>]) {
     row(&what, median(ours), median(theirs), "of intersecting sets of strings");
 }
 
-async fn cold() {
+async fn collected_anew() {
     let directory = tempdir().expect("a directory");
     let names: Vec<_> = host_names().into_iter().filter(|name| !name.starts_with("arm")).collect();
     let mut agents = Vec::new();
@@ -118,17 +119,22 @@ async fn cold() {
     fs::remove_dir_all(directory.path()).expect("removed");
 }
 
+/// `cargo bench --bench cluster -- quick`: without the agents, while working on it; `-- fleet`: the simulated fleet alone.
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    let inventories = inventories();
+    let is_asked = |part: &str| std::env::args().any(|argument| argument == part);
     let is_met = runtime.block_on(async {
+        if is_asked("fleet") {
+            return cold::measure().await;
+        }
+        let inventories = inventories();
         warm(&inventories).await;
         let is_met = wire::measure(&inventories).await;
-        // `cargo bench --bench cluster -- quick`: without the agents, while working on it.
-        if !std::env::args().any(|argument| argument == "quick") {
-            cold().await;
+        if is_asked("quick") {
+            return is_met;
         }
-        is_met
+        collected_anew().await;
+        cold::measure().await && is_met
     });
     assert!(is_met, "a number of BLUEPRINT §5 was missed");
 }

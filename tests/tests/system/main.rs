@@ -11,6 +11,7 @@ mod discovery;
 mod exit_codes;
 mod feature_names;
 mod flags_of_guests;
+mod fleet;
 mod freshness;
 mod house_rules;
 mod hung_mount;

@@ -1,0 +1,76 @@
+//! Where the facts of simulated hosts come from: one recorded host for many, encoded once.
+//!
+//! Protobuf messages that follow each other in one buffer are one message: single values of the later replace those of the
+//! earlier. So a host's answer is its source's bytes and then a few of its own.
+
+use std::sync::Arc;
+
+use prost::{Message as _, bytes::Bytes};
+use vmuster_agent::{
+    snapshot::{Collector, Host, HostSource},
+    watch::Unwatched,
+};
+use vmuster_proto::{
+    clock::SystemClock,
+    convert::issues_to_pb,
+    model::Inventory,
+    pb::{self, get_inventory_response::Outcome},
+};
+
+use crate::fixtures::{host, host_names};
+
+/// What hosts of one sort have in common.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Of the recorded host.
+    pub name: String,
+    /// A GetInventoryResponse without a name.
+    pub(super) inventory: Bytes,
+    /// A GetUsageResponse without a name and a standing.
+    pub(super) usage: Bytes,
+    pub(super) memory_bytes: u64,
+}
+
+impl Source {
+    /// A recorded host as its agent reads it.
+    #[must_use]
+    pub fn recorded(name: &str) -> Self {
+        Self::changed(name, Inventory::clone)
+    }
+
+    /// The same with other facts.
+    #[must_use]
+    pub fn changed(name: &str, change: impl FnOnce(&Inventory) -> Inventory) -> Self {
+        let source = HostSource::recorded(&host(name)).expect("a recorded host");
+        let mut collector = Collector::new(Arc::new(Host::new(source, None, Arc::new(SystemClock))));
+        let (collected, used) =
+            (collector.collect_inventory(&Unwatched), collector.collect_usage(&Unwatched));
+        let inventory = pb::Inventory::from(&change(&collected.inventory));
+        let memory_bytes = inventory.memory.as_ref().and_then(|memory| memory.total_bytes);
+        let answer = pb::GetInventoryResponse {
+            outcome: Some(Outcome::Collected(pb::CollectedInventory {
+                inventory: Some(inventory),
+                issues: issues_to_pb(&collected.issues),
+            })),
+            ..Default::default()
+        };
+        let usage = pb::GetUsageResponse {
+            usage: Some((&used.usage).into()),
+            issues: issues_to_pb(&used.issues),
+            ..Default::default()
+        };
+        Self {
+            name: name.to_owned(),
+            inventory: answer.encode_to_vec().into(),
+            usage: usage.encode_to_vec().into(),
+            memory_bytes: memory_bytes.expect("a recorded host has memory"),
+        }
+    }
+
+    /// All recorded x86 hosts: those that have flags in common.
+    #[must_use]
+    pub fn all_x86() -> Vec<Self> {
+        let names = host_names().into_iter().filter(|name| !name.starts_with("arm"));
+        names.map(|name| Self::recorded(&name)).collect()
+    }
+}

@@ -1,0 +1,213 @@
+//! Many hosts at once: what they are asked, and what is said of those that misbehave (BLUEPRINT §7).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use tokio::task::JoinSet;
+use tonic::{Code, transport::Channel};
+use vmuster_coordinator::{
+    cache::HostCache,
+    cluster::{Cluster, FlagsQuestion, read_within},
+    config::{DEFAULT_FAILURE_TTL, DEFAULT_TTL},
+    fetch::{DEFAULT_CONCURRENCY, Fetcher},
+    flags::Detail,
+    hosts::{HostEntry, Registry, Scope},
+};
+use vmuster_proto::{
+    clock::{Clock, SystemClock},
+    model::{FlagsAnswer, Inventory, Layer, ProblemKind, Timestamp},
+    pb::{self, agent_service_client::AgentServiceClient, get_inventory_response::Outcome},
+    transport::{CONNECT_DEADLINE, connect},
+};
+use vmuster_tests::{
+    fleet::{Asked, Fleet, Manner, Source},
+    waiting::until,
+};
+
+const HOSTS: usize = 200;
+/// Longer than a healthy host takes on a busy machine; hosts that hang take all of it.
+const HOST_DEADLINE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+struct SetClock(Mutex<Timestamp>);
+
+impl SetClock {
+    fn advance(&self, by: Duration) {
+        let mut now = self.0.lock().expect("no panic");
+        *now = now.saturating_add(by);
+    }
+}
+
+impl Clock for SetClock {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().expect("no panic")
+    }
+}
+
+struct Setup {
+    fleet: Fleet,
+    cluster: Arc<Cluster>,
+    clock: Arc<SetClock>,
+}
+
+async fn start(count: usize) -> Setup {
+    start_with(count, DEFAULT_FAILURE_TTL).await
+}
+
+async fn start_with(count: usize, failure_ttl: Duration) -> Setup {
+    let fleet =
+        Fleet::start(count, 7, vec![Source::recorded("rome-2s"), Source::recorded("skylake-smt")]).await;
+    let entries = (0..count)
+        .map(|host| HostEntry::new(fleet.name(host), Some(fleet.address(host).parse().expect("an address"))));
+    let registry = Registry::new(entries).expect("distinct");
+    let fetcher = Arc::new(Fetcher::new(DEFAULT_CONCURRENCY, HOST_DEADLINE));
+    let clock = Arc::new(SetClock(Mutex::new(SystemClock.now())));
+    let shared: Arc<SetClock> = Arc::clone(&clock);
+    let cache = HostCache::new(None, fetcher, shared, DEFAULT_TTL, failure_ttl);
+    Setup { fleet, cluster: Arc::new(Cluster::new(registry, Arc::new(cache))), clock }
+}
+
+impl Setup {
+    async fn flags(&self, max_age: Option<Duration>) -> FlagsAnswer {
+        ask(&self.cluster, max_age).await
+    }
+
+    fn asked(&self) -> BTreeSet<(u64, u64, u64)> {
+        let asked = (0..self.fleet.count()).map(|host| self.fleet.asked(host));
+        asked.map(|Asked { calls, inventories, unchanged, .. }| (calls, inventories, unchanged)).collect()
+    }
+
+    async fn client(&self, host: usize) -> AgentServiceClient<Channel> {
+        let address = self.fleet.address(host).parse().expect("an address");
+        AgentServiceClient::new(connect(&address, CONNECT_DEADLINE).await.expect("connects"))
+    }
+
+    async fn inventory(&self, host: usize) -> (String, Inventory) {
+        let request = pb::GetInventoryRequest::default();
+        let answer = self.client(host).await.get_inventory(request).await.expect("an answer").into_inner();
+        let Some(Outcome::Collected(collected)) = answer.outcome else { panic!("no inventory") };
+        (answer.name, collected.inventory.expect("facts").try_into().expect("they make sense"))
+    }
+}
+
+async fn ask(cluster: &Cluster, max_age: Option<Duration>) -> FlagsAnswer {
+    let question = FlagsQuestion { layer: Layer::Host, scope: Scope::default(), detail: Detail::default() };
+    cluster.common_flags(&question, read_within(max_age, PATIENCE)).await.expect("an answer").0.clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_of_a_fleet_differ_by_what_is_their_own_and_are_the_same_each_time() {
+    let (setup, again) = (start(12).await, start(12).await);
+    let mut seen: [BTreeSet<String>; 4] = Default::default();
+    for host in 0..12 {
+        let (name, inventory) = setup.inventory(host).await;
+        let system = inventory.system.clone().expect("a system");
+        assert_eq!((name.as_str(), system.hostname.as_deref()), (setup.fleet.name(host), Some(&*name)));
+        assert_eq!(system.machine_id, Some(setup.fleet.machine_id(host)));
+        assert_eq!(inventory.fingerprint, setup.fleet.fingerprint(host));
+        assert!(inventory.cpu.expect("a CPU").host_flags.expect("flags").len() > 20, "as recorded");
+        assert_eq!(again.fleet.machine_id(host), setup.fleet.machine_id(host), "the same seed");
+        assert_eq!(again.fleet.fingerprint(host), inventory.fingerprint);
+        let own = [name, inventory.fingerprint, setup.fleet.machine_id(host), setup.fleet.boot_id(host)];
+        seen.iter_mut().zip(own).for_each(|(seen, own)| assert!(seen.insert(own)));
+    }
+    let address = setup.fleet.address(3).parse().expect("an address");
+    drop(setup);
+    until("nobody listens any more", async || connect(&address, CONNECT_DEADLINE).await.is_err()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_identical_questions_at_once_ask_each_stale_host_once() {
+    let setup = start(HOSTS).await;
+    for host in (0..HOSTS).step_by(10) {
+        setup.fleet.set_latency(host, Duration::from_millis(50));
+    }
+    for expected in [(1, 1, 0), (2, 1, 1)] {
+        let mut askers = JoinSet::new();
+        for _ in 0..100 {
+            let cluster = Arc::clone(&setup.cluster);
+            askers.spawn(async move { ask(&cluster, None).await });
+        }
+        for answer in askers.join_all().await {
+            assert!(answer.complete, "{:?}", answer.missing);
+            assert_eq!(answer.fresh_host_count, 200);
+        }
+        assert_eq!(setup.asked(), BTreeSet::from([expected]), "(calls, inventories, unchanged)");
+        setup.clock.advance(DEFAULT_TTL + Duration::from_secs(1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_ten_percent_of_hosts_down_the_answer_is_partial_and_names_them() {
+    use ProblemKind::{Failed, Malformed, Timeout, Unreachable};
+    // A host that failed may be asked again by the next question.
+    let setup = start_with(HOSTS, Duration::ZERO).await;
+    let manners = [
+        (Manner::Gone, Unreachable),
+        (Manner::Fails(Code::Unavailable), Unreachable),
+        (Manner::Fails(Code::ResourceExhausted), Failed),
+        (Manner::Hangs, Timeout),
+        (Manner::Silent, Timeout),
+        (Manner::Stalls, Timeout),
+        (Manner::Malformed, Malformed),
+        (Manner::Oversize, Malformed),
+    ];
+    let mut expected = BTreeMap::new();
+    for (host, (manner, kind)) in (0..HOSTS).step_by(10).zip(manners.into_iter().cycle()) {
+        setup.fleet.set(host, manner).await;
+        expected.insert(setup.fleet.name(host).to_owned(), kind);
+    }
+    let answer = setup.flags(None).await;
+    let missing: BTreeMap<_, _> =
+        answer.missing.iter().map(|missing| (missing.name.clone(), missing.problem.kind)).collect();
+    assert_eq!(missing, expected);
+    assert!(!answer.complete);
+    assert_eq!((answer.host_count, answer.fresh_host_count), (180, 180), "those that count");
+    assert!(setup.asked().iter().all(|(calls, ..)| *calls <= 1), "nobody is asked twice");
+
+    for host in (0..HOSTS).step_by(10) {
+        setup.fleet.set(host, Manner::Answers).await;
+    }
+    let answer = setup.flags(None).await;
+    assert!(answer.complete, "{:?}", answer.missing);
+    assert_eq!(answer.fresh_host_count, 200);
+    let healthy = (0..HOSTS).filter(|host| host % 10 != 0);
+    let again: Vec<_> = healthy.filter(|host| setup.fleet.asked(*host).calls != 1).collect();
+    assert!(again.is_empty(), "good answers are not asked for again: {again:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reboot_in_a_fleet_is_noticed_by_usage_and_by_age() {
+    let setup = start(20).await;
+    assert!(setup.flags(None).await.complete);
+    let before = setup.fleet.boot_id(7);
+    setup.fleet.reboot(7);
+    assert_ne!(setup.fleet.boot_id(7), before);
+    let shown = setup.cluster.show(setup.fleet.name(7), read_within(None, PATIENCE), true).await;
+    let record = shown.expect("a report").view.record.expect("facts");
+    let boot_id = record.inventory.system.as_ref().and_then(|system| system.boot_id.clone());
+    assert_eq!(boot_id, Some(setup.fleet.boot_id(7)));
+
+    setup.fleet.reboot(8);
+    assert!(setup.flags(Some(Duration::ZERO)).await.complete);
+    let bodies: Vec<_> = (0..20).filter(|host| setup.fleet.asked(*host).inventories == 2).collect();
+    assert_eq!(bodies, [7, 8], "everybody else says that nothing changed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_lies_says_that_it_is_another() {
+    let setup = start(4).await;
+    setup.fleet.set(1, Manner::LiesAs(2)).await;
+    let (name, inventory) = setup.inventory(1).await;
+    assert_eq!(name, setup.fleet.name(2));
+    assert_eq!(inventory.system.expect("a system").machine_id, Some(setup.fleet.machine_id(2)));
+    assert_eq!(
+        (setup.fleet.asked(1).calls, setup.fleet.asked(2).calls),
+        (1, 0),
+        "counted where it was asked"
+    );
+}
