@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use sha2::{Digest as _, Sha256};
 use vmuster_proto::model::{Cpu, FlagsAnswer, Freshness, Layer, MissingHost, Problem, ProblemKind};
 
-use super::{Cluster, kept::Moment, none_of_arch};
+use super::{Cluster, kept::Moment, none_of_arch, vendor};
 use crate::{
     cache::{HostRecord, HostView, ReadOptions},
     flags::{Detail, HostFeatures, common_flags},
@@ -112,13 +112,8 @@ const NO_VENDOR: &str = "its CPU's vendor, and guests do not move between vendor
 
 /// The vendor of the guests' CPUs, in cpuinfo's words. It is the host's own, but for guests that are emulated.
 fn vendor_of_guests(cpu: &Cpu) -> Option<&str> {
-    let libvirts = || match cpu.guest.as_ref()?.vendor.as_deref()? {
-        "Intel" => Some("GenuineIntel"),
-        "AMD" => Some("AuthenticAMD"),
-        "Hygon" => Some("HygonGenuine"),
-        _ => None,
-    };
-    libvirts().or(cpu.vendor.as_deref())
+    let of_guests = cpu.guest.as_ref().and_then(|guest| vendor::to_cpuinfo(guest.vendor.as_deref()?));
+    of_guests.or(cpu.vendor.as_deref())
 }
 
 fn no_guest_features(record: &HostRecord, arch: &str) -> Problem {
@@ -182,12 +177,6 @@ fn answer(layer: Layer, views: &[HostView], detail: &Detail) -> FlagsAnswer {
 
 /// Hex digest of the question, of who is in scope, what they are, how fresh, and why not. Renewals without a change do not count.
 fn generation(question: &FlagsQuestion, views: &[HostView]) -> String {
-    // What was asked, so that another question never hears "unchanged".
-    let asked = format!("{:?} {:?} {:?}", question.layer, question.detail, question.scope.arch);
-    generation_of(&asked, views)
-}
-
-pub(super) fn generation_of(asked: &str, views: &[HostView]) -> String {
     // Hashed in one go: of 10,000 hosts' fields each would cost more by itself than its bytes.
     let mut bytes = Vec::with_capacity(views.len() * GENERATION_HOST_BYTES);
     // Lengths first, so that no two lists of fields run into the same bytes.
@@ -195,7 +184,8 @@ pub(super) fn generation_of(asked: &str, views: &[HostView]) -> String {
         bytes.extend((text.len() as u64).to_le_bytes());
         bytes.extend(text.as_bytes());
     };
-    field(asked);
+    // What was asked, so that another question never hears "unchanged".
+    field(&format!("{:?} {:?} {:?}", question.layer, question.detail, question.scope.arch));
     for view in views {
         field(&view.entry.name);
         field(view.record.as_ref().map_or("", |record| &record.inventory.fingerprint));
@@ -206,7 +196,12 @@ pub(super) fn generation_of(asked: &str, views: &[HostView]) -> String {
         });
         field(view.problem.as_ref().map_or("", |problem| &problem.detail));
     }
-    Sha256::digest(&bytes).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    digest(&bytes)
+}
+
+/// In hex; half of it is enough to tell answers apart.
+pub(super) fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A short name, a fingerprint, a word and their lengths.

@@ -8,6 +8,7 @@ mod hosts;
 mod kept;
 mod migration;
 mod register;
+mod vendor;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

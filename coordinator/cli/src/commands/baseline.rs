@@ -3,10 +3,10 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use vmuster_proto::model::{
-    BaselineAnswer, BaselineVerdict, CpuBaseline, Freshness, MissingHost, ProblemKind, Verdict, VerdictKind,
+    BaselineAnswer, BaselineVerdict, CpuBaseline, MissingHost, ProblemKind, Verdict, VerdictKind,
 };
 
-use super::completeness;
+use super::{completeness, doubts, several_arches};
 use crate::{
     args::{BaselineArguments, BaselineOutput},
     client::{BaselineRequest, Client},
@@ -59,12 +59,7 @@ pub(crate) fn show(answer: &BaselineAnswer, output: BaselineOutput) -> Result<An
     // What one file holds can be one definition only.
     let arches: BTreeSet<&str> = answer.baselines.iter().map(|one| one.arch.as_str()).collect();
     if arches.len() > 1 {
-        answered.exits.insert(Exit::Usage);
-        let arches: Vec<_> = arches.into_iter().collect();
-        answered.notes.push(format!(
-            "error: the hosts are of several architectures ({}): ask for one with --arch",
-            arches.join(", ")
-        ));
+        several_arches(&mut answered, &arches);
     }
     if forms.is_some() && form.is_none() {
         answered.exits.insert(Exit::No);
@@ -108,18 +103,7 @@ fn mixed_arches(answer: &BaselineAnswer) -> Vec<Vec<&CpuBaseline>> {
 }
 
 fn notes(answer: &BaselineAnswer) -> Vec<String> {
-    let mut notes = Vec::new();
-    for host in answer.hosts.iter().filter(|host| host.freshness == Freshness::Stale) {
-        let why = host.problem.as_ref().map_or("", |problem| &problem.detail);
-        notes.push(format!("warning: {} is stale: its last known features are used ({why})", host.name));
-    }
-    for host in &answer.missing {
-        let effect = match answer.host_count {
-            0 => "there is no answer without it".to_owned(),
-            count => format!("this answer is about the other {count} and may be too wide"),
-        };
-        notes.push(format!("warning: {} is missing: {effect} ({})", host.name, host.problem.detail));
-    }
+    let mut notes = doubts(&answer.hosts, &answer.missing, answer.host_count, "features");
     for group in mixed_arches(answer) {
         let vendors: Vec<_> = group.iter().map(|one| one.vendor.as_deref().unwrap_or("unknown")).collect();
         notes.push(format!(

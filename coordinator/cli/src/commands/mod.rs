@@ -8,7 +8,7 @@ mod register;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use vmuster_proto::model::Freshness;
+use vmuster_proto::model::{Freshness, HostStanding, MissingHost};
 
 use crate::{
     args::{Arguments, Command},
@@ -53,4 +53,31 @@ fn completeness(standings: impl IntoIterator<Item = Freshness>) -> BTreeSet<Exit
         Freshness::Stale | Freshness::Missing => Some(Exit::Incomplete),
     };
     standings.into_iter().filter_map(incomplete).collect()
+}
+
+/// A line for each host that counts with its last known `facts`, or not at all. `host_count`: of those that count.
+fn doubts(hosts: &[HostStanding], missing: &[MissingHost], host_count: u32, facts: &str) -> Vec<String> {
+    let stale = hosts.iter().filter(|host| host.freshness == Freshness::Stale);
+    let stale = stale.map(|host| {
+        let why = host.problem.as_ref().map_or("", |problem| &problem.detail);
+        format!("warning: {} is stale: its last known {facts} are used ({why})", host.name)
+    });
+    let missing = missing.iter().map(|host| {
+        let effect = match host_count {
+            0 => "there is no answer without it".to_owned(),
+            count => format!("this answer is about the other {count} and may be too wide"),
+        };
+        format!("warning: {} is missing: {effect} ({})", host.name, host.problem.detail)
+    });
+    stale.chain(missing).collect()
+}
+
+/// What can be of one architecture only is asked of several: nothing is printed, and that is wrong use.
+fn several_arches(answered: &mut Answered, arches: &BTreeSet<&str>) {
+    let arches: Vec<&str> = arches.iter().copied().collect();
+    answered.exits.insert(Exit::Usage);
+    answered.notes.push(format!(
+        "error: the hosts are of several architectures ({}): ask for one with --arch",
+        arches.join(", ")
+    ));
 }

@@ -8,7 +8,6 @@ use std::{
 };
 
 use futures::future::join_all;
-use sha2::{Digest as _, Sha256};
 use tokio::{
     task::spawn_blocking,
     time::{Instant, timeout},
@@ -21,7 +20,11 @@ use vmuster_proto::{
     },
 };
 
-use super::{Cluster, flags::features_of, none_of_arch};
+use super::{
+    Cluster,
+    flags::{digest, features_of},
+    none_of_arch, vendor,
+};
 use crate::{
     baseline::{Composed, GuestHost, Known, Source, compose, exceeding, forms, refusal_of_arch},
     cache::{HostView, ReadOptions},
@@ -222,12 +225,7 @@ fn refusal_of(view: &HostView) -> Option<((String, String), String)> {
 fn libvirt_vendor<'a>(members: &[Member<'a>], of_group: Option<&str>) -> Option<&'a str> {
     let told =
         members.iter().find_map(|member| member.guest.vendor.as_deref()).filter(|vendor| is_name(vendor));
-    told.or(match of_group? {
-        "GenuineIntel" => Some("Intel"),
-        "AuthenticAMD" => Some("AMD"),
-        "HygonGenuine" => Some("Hygon"),
-        _ => None,
-    })
+    told.or_else(|| vendor::to_libvirt(of_group?))
 }
 
 /// What to know where only some hosts have KVM: their guests cannot go to the others, whatever the CPUs.
@@ -250,7 +248,7 @@ fn generation(question: &BaselineQuestion, answer: &BaselineAnswer) -> String {
     let mut bytes = format!("{question:?}").into_bytes();
     // Names and numbers: it can be written.
     bytes.extend(serde_json::to_vec(answer).unwrap_or_default());
-    Sha256::digest(&bytes).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    digest(&bytes)
 }
 
 fn of_facts(group: FlagsGroup) -> CpuBaseline {

@@ -10,10 +10,10 @@ use std::{
 
 use vmuster_proto::{
     clock::{Clock as _, SystemClock},
-    model::{FlagsAnswer, FlagsGroup, Freshness, Layer, is_unprintable, printable},
+    model::{FlagsAnswer, FlagsGroup, Layer, is_unprintable, printable},
 };
 
-use super::completeness;
+use super::{completeness, doubts, several_arches};
 use crate::{
     args::{FlagsArguments, FlagsCommand, LayerArgument, Output, ScopeArguments},
     client::{Client, FlagsRequest},
@@ -121,12 +121,7 @@ fn plain(answer: &FlagsAnswer, view: View<'_>, answered: &mut Answered) -> Strin
         return names.into_iter().map(|name| format!("{name}\n")).collect();
     }
     if arches.len() > 1 {
-        let arches: Vec<_> = arches.into_iter().collect();
-        answered.exits.insert(Exit::Usage);
-        answered.notes.push(format!(
-            "error: the hosts are of several architectures ({}): ask for one with --arch",
-            arches.join(", ")
-        ));
+        several_arches(answered, &arches);
     }
     String::new()
 }
@@ -177,17 +172,5 @@ fn divided_by_vendor(answer: &FlagsAnswer) -> Vec<String> {
 }
 
 fn notes(answer: &FlagsAnswer) -> Vec<String> {
-    let stale = answer.hosts.iter().filter(|host| host.freshness == Freshness::Stale);
-    let stale = stale.map(|host| {
-        let why = host.problem.as_ref().map_or("", |problem| &problem.detail);
-        format!("warning: {} is stale: its last known flags are used ({why})", host.name)
-    });
-    let missing = answer.missing.iter().map(|host| {
-        let effect = match answer.host_count {
-            0 => "there is no answer without it".to_owned(),
-            count => format!("this answer is about the other {count} and may be too wide"),
-        };
-        format!("warning: {} is missing: {effect} ({})", host.name, host.problem.detail)
-    });
-    stale.chain(missing).collect()
+    doubts(&answer.hosts, &answer.missing, answer.host_count, "flags")
 }
