@@ -16,6 +16,7 @@ pub mod migration;
 pub mod server;
 pub mod service;
 pub mod snapshots;
+pub mod statistics;
 mod status;
 mod text_file;
 

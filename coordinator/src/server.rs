@@ -20,6 +20,7 @@ use crate::{
         ConflictError, HostsFileError, Registry, StateDirectory, StateError, read_hosts_file, read_state,
     },
     service::ClusterApi,
+    statistics::Statistics,
 };
 
 /// Why a coordinator cannot run.
@@ -59,9 +60,12 @@ pub fn cluster_with(
     store: Option<Arc<dyn Store>>,
     clock: SharedClock,
 ) -> Cluster {
-    let fetcher = Arc::new(Fetcher::new(config.fetch_concurrency, config.host_deadline));
+    let statistics = Arc::new(Statistics::default());
+    let fetcher = Fetcher::new(config.fetch_concurrency, config.host_deadline);
+    let fetcher = Arc::new(fetcher.with_statistics(Arc::clone(&statistics)));
     let cache = HostCache::new(store, fetcher, clock, config.ttl, config.failure_ttl);
-    Cluster::new(registry, Arc::new(cache)).with_cpu_map(config.cpu_map_directory.clone())
+    Cluster::new(registry, Arc::new(cache.with_statistics(statistics)))
+        .with_cpu_map(config.cpu_map_directory.clone())
 }
 
 /// What a good configuration amounts to.

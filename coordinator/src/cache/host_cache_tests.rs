@@ -3,6 +3,7 @@
 use vmuster_proto::{clock::SystemClock, model::Inventory};
 
 use super::*;
+use crate::cache::GuestNames;
 
 #[tokio::test]
 async fn a_host_that_left_meanwhile_does_not_come_back() {

@@ -3,11 +3,14 @@
 //! Knows records, freshness, files and flights. Must not know what is asked of the facts. An entry is only ever trusted
 //! whole: torn, corrupt, from a future clock or of an unknown version means "not there", and is never fatal.
 
+mod disk;
 mod entry;
+mod flight;
 mod flights;
 mod freshness;
 mod guest_names;
 mod host_cache;
+mod slot;
 mod still_fresh;
 mod store;
 mod view;
@@ -21,6 +24,7 @@ pub use flights::Flights;
 pub use freshness::{Age, CLOCK_SKEW_TOLERANCE, age};
 pub use guest_names::GuestNames;
 pub use host_cache::HostCache;
+pub use slot::Failure;
 pub use store::{FileStore, Sharing, Store, StoreError};
 pub use view::{HostView, Outcome, ReadOptions};
 

@@ -9,10 +9,7 @@ use std::{
 use futures::future::join_all;
 use vmuster_proto::model::{Freshness, Timestamp};
 
-use super::{
-    Age, HostCache, HostView, Outcome, ReadOptions, age,
-    host_cache::{Slot, address_of},
-};
+use super::{Age, HostCache, HostView, Outcome, ReadOptions, age, host_cache::address_of, slot::Slot};
 use crate::hosts::HostEntry;
 
 /// Further ahead than any record holds.
@@ -30,6 +27,7 @@ impl HostCache {
             let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
             entries.iter().map(|entry| self.fresh_of(&slots, entry, options, now)).collect()
         };
+        self.statistics.read(Outcome::StillFresh, fresh.iter().flatten().count());
         let others = entries.iter().zip(&fresh).filter(|(_, view)| view.is_none()).map(|(entry, _)| entry);
         let mut asked = join_all(others.map(|entry| self.read(entry, options))).await.into_iter();
         fresh.into_iter().filter_map(|view| view.or_else(|| asked.next())).collect()
@@ -98,7 +96,7 @@ impl HostCache {
                 }
             } else {
                 // A host that failed a moment ago is not asked again for a while, and gives the same problem.
-                let (problem, left) = self.recent_failure(&view.entry)?;
+                let (problem, left) = self.barred(&view.entry)?;
                 view.problem.as_ref().filter(|given| **given == problem)?;
                 first = first.min(now.saturating_add(left));
             }

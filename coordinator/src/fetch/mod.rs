@@ -17,6 +17,7 @@ use vmuster_proto::{
     transport::{AGENT_REPLY_MAX_BYTES, CONNECT_DEADLINE, PeerAddress, connect},
 };
 
+use crate::statistics::Statistics;
 pub use cpu::CpuRefused;
 use error::FetchError;
 
@@ -61,13 +62,20 @@ pub struct FetchedUsage {
 pub struct Fetcher {
     permits: Semaphore,
     deadline: Duration,
+    statistics: Arc<Statistics>,
 }
 
 impl Fetcher {
     /// At most `concurrency` (at least 1) at once, each within `deadline`.
     #[must_use]
     pub fn new(concurrency: usize, deadline: Duration) -> Self {
-        Self { permits: Semaphore::new(concurrency.max(1)), deadline }
+        Self { permits: Semaphore::new(concurrency.max(1)), deadline, statistics: Arc::default() }
+    }
+
+    /// Counts what it does here.
+    #[must_use]
+    pub fn with_statistics(self, statistics: Arc<Statistics>) -> Self {
+        Self { statistics, ..self }
     }
 
     /// The host's inventory.

@@ -1,0 +1,204 @@
+//! What a coordinator counts, as Prometheus metrics.
+//!
+//! Knows names, units and labels; docs/metrics.md has the same. Must not know when something happens: whoever does it
+//! counts it here.
+
+use std::time::Duration;
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::{Family, MetricConstructor},
+        gauge::Gauge,
+        histogram::Histogram,
+    },
+    registry::{Registry, Unit},
+};
+use vmuster_proto::model::ProblemKind;
+
+use crate::cache::Outcome;
+
+/// From an agent that answers from memory to one that uses up a host's deadline.
+const FETCH_SECONDS: [f64; 13] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OperationLabel {
+    operation: &'static str,
+}
+
+#[derive(Debug, Clone)]
+struct FetchBuckets;
+
+impl MetricConstructor<Histogram> for FetchBuckets {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(FETCH_SECONDS)
+    }
+}
+
+/// What is done with an entry on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreOperation {
+    /// Read.
+    Load,
+    /// Written.
+    Save,
+    /// Removed, its host has left.
+    Remove,
+}
+
+impl StoreOperation {
+    fn label(self) -> OperationLabel {
+        let operation = match self {
+            Self::Load => "load",
+            Self::Save => "save",
+            Self::Remove => "remove",
+        };
+        OperationLabel { operation }
+    }
+}
+
+/// Counters of one coordinator.
+#[derive(Debug)]
+pub struct Statistics {
+    reads: Family<OutcomeLabel, Counter>,
+    stale_served: Counter,
+    missing: Counter,
+    set_aside: Counter,
+    store_errors: Family<OperationLabel, Counter>,
+    store_writable: Gauge,
+    fetch_seconds: Family<OutcomeLabel, Histogram, FetchBuckets>,
+    fetch_failures: Family<KindLabel, Counter>,
+    fetch_retries: Counter,
+    fetches_in_flight: Gauge,
+    fetch_limit: Gauge,
+}
+
+impl Default for Statistics {
+    fn default() -> Self {
+        let store_writable = Gauge::default();
+        store_writable.set(1);
+        Self {
+            reads: Family::default(),
+            stale_served: Counter::default(),
+            missing: Counter::default(),
+            set_aside: Counter::default(),
+            store_errors: Family::default(),
+            store_writable,
+            fetch_seconds: Family::new_with_constructor(FetchBuckets),
+            fetch_failures: Family::default(),
+            fetch_retries: Counter::default(),
+            fetches_in_flight: Gauge::default(),
+            fetch_limit: Gauge::default(),
+        }
+    }
+}
+
+impl Statistics {
+    /// So many hosts were read for a question with this outcome.
+    pub fn read(&self, outcome: Outcome, hosts: usize) {
+        let outcome = match outcome {
+            Outcome::StillFresh => "still_fresh",
+            Outcome::Fetched => "fetched",
+            Outcome::Unchanged => "unchanged",
+            Outcome::Failed => "failed",
+        };
+        self.reads.get_or_create(&OutcomeLabel { outcome }).inc_by(hosts as u64);
+    }
+
+    /// A host that could not be asked was answered for from its last known record, or not at all.
+    pub fn unasked(&self, has_record: bool) {
+        if has_record { &self.stale_served } else { &self.missing }.inc();
+    }
+
+    /// An entry was moved out of the way.
+    pub fn set_aside(&self) {
+        self.set_aside.inc();
+    }
+
+    /// The store did as it was told.
+    pub fn store_worked(&self, operation: StoreOperation) {
+        if operation == StoreOperation::Save {
+            self.store_writable.set(1);
+        }
+    }
+
+    /// The store did not.
+    pub fn store_failed(&self, operation: StoreOperation) {
+        self.store_errors.get_or_create(&operation.label()).inc();
+        if operation == StoreOperation::Save {
+            self.store_writable.set(0);
+        }
+    }
+
+    /// A fetch ended well.
+    pub fn fetched(&self, took: Duration) {
+        let outcome = "ok";
+        self.fetch_seconds.get_or_create(&OutcomeLabel { outcome }).observe(took.as_secs_f64());
+    }
+
+    /// A fetch failed for good.
+    pub fn fetch_failed(&self, kind: ProblemKind, took: Duration) {
+        let outcome = "failed";
+        self.fetch_seconds.get_or_create(&OutcomeLabel { outcome }).observe(took.as_secs_f64());
+        self.fetch_failures.get_or_create(&KindLabel { kind: kind.to_string() }).inc();
+    }
+
+    /// A fetch is tried again.
+    pub fn fetch_retried(&self) {
+        self.fetch_retries.inc();
+    }
+
+    /// Fetches under way, and how many may be.
+    pub fn fetching(&self, in_flight: usize, limit: usize) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.fetches_in_flight.set(number(in_flight));
+        self.fetch_limit.set(number(limit));
+    }
+
+    fn register(&self, registry: &mut Registry) {
+        registry.register("cache_reads", "Hosts read for a question", self.reads.clone());
+        registry.register(
+            "cache_stale_served",
+            "Hosts answered for from an old record",
+            self.stale_served.clone(),
+        );
+        registry.register("cache_missing", "Hosts nothing could be said of", self.missing.clone());
+        registry.register("cache_set_aside", "Entries that could not be trusted", self.set_aside.clone());
+        registry.register("cache_store_errors", "Failures of the cache's disk", self.store_errors.clone());
+        registry.register("cache_writable", "1 unless the last write failed", self.store_writable.clone());
+        let duration = "Time of a fetch with its retries";
+        registry.register_with_unit("fetch_duration", duration, Unit::Seconds, self.fetch_seconds.clone());
+        registry.register("fetch_failures", "Fetches that failed for good", self.fetch_failures.clone());
+        registry.register("fetch_retries", "Fetches that were tried again", self.fetch_retries.clone());
+        registry.register("fetches_in_flight", "Fetches under way", self.fetches_in_flight.clone());
+        registry.register(
+            "fetch_concurrency_limit",
+            "Fetches that may be under way",
+            self.fetch_limit.clone(),
+        );
+    }
+
+    /// All of them in OpenMetrics text.
+    ///
+    /// # Errors
+    /// Never with these metrics; formatting into a string is fallible by its signature.
+    pub fn text(&self) -> Result<String, std::fmt::Error> {
+        let mut registry = Registry::with_prefix("vmuster");
+        self.register(&mut registry);
+        let mut text = String::new();
+        encode(&mut text, &registry)?;
+        Ok(text)
+    }
+}
