@@ -26,14 +26,14 @@ impl Fetcher {
         cpus: &[String],
         expand_features: bool,
     ) -> Result<String, Problem> {
-        let call = async {
+        let call = || async {
             let mut client = self.client(address).await?;
             let request =
                 pb::AgentServiceComputeCpuBaselineRequest { cpu_xml: cpus.to_vec(), expand_features };
             let reply = client.compute_cpu_baseline(self.request(request)).await;
             Ok(reply.map_err(FetchError::Cpu)?.into_inner().cpu_xml)
         };
-        self.bounded(address, call).await
+        self.ask(address, call).await
     }
 
     /// Whether the host can run the CPU of this libvirt `<cpu>` element, and in libvirt's words why not.
@@ -58,7 +58,7 @@ impl Fetcher {
         address: &PeerAddress,
         cpu_xml: &str,
     ) -> Result<Result<(CpuComparison, String), CpuRefused>, Problem> {
-        let call = async {
+        let call = || async {
             let request = self.request(pb::CompareCpuRequest { cpu_xml: cpu_xml.to_owned() });
             let mut client = self.client(address).await?;
             let reply = match client.compare_cpu(request).await {
@@ -73,6 +73,6 @@ impl Fetcher {
             // Shown in an answer, where it is cut and made printable.
             Ok(Ok((comparison, reply.detail)))
         };
-        self.bounded(address, call).await
+        self.ask(address, call).await
     }
 }

@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 use vmuster_proto::{
     convert::DecodeError,
     model::{Problem, ProblemKind},
-    transport::{DialError, PeerAddress},
+    transport::{AGENT_REPLY_MAX_BYTES, DialError, PeerAddress},
 };
 
 use crate::status::reason_of;
@@ -20,6 +20,8 @@ pub(super) enum FetchError {
     TimedOut(Duration),
     #[error("{}", .0.message())]
     Status(Status),
+    #[error("the answer is larger than {} MiB, which no host needs; is that a vmuster-agent?", AGENT_REPLY_MAX_BYTES >> 20)]
+    TooLarge,
     /// Of a question about a CPU, whose errors tell of libvirt.
     #[error("{}", .0.message())]
     Cpu(Status),
@@ -32,12 +34,32 @@ pub(super) enum FetchError {
 }
 
 impl FetchError {
+    /// What the agent's status means. tonic says OUT_OF_RANGE of a message over the limit, agents never do.
+    pub(super) fn of_status(status: Status) -> Self {
+        if status.code() == Code::OutOfRange { Self::TooLarge } else { Self::Status(status) }
+    }
+
+    /// UNAVAILABLE, by word or because nobody is there: an agent that is being restarted. What took its time will take it
+    /// again, and what was refused will be refused.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Dial(DialError::Unreachable { .. } | DialError::Exhausted { .. }) => true,
+            Self::Status(status) => status_kind(status) == ProblemKind::Unreachable,
+            Self::Cpu(status) => cpu_kind(status) == ProblemKind::Unreachable,
+            _ => false,
+        }
+    }
+
     pub(super) fn problem(self, address: &PeerAddress) -> Problem {
         let kind = match &self {
-            Self::Dial(DialError::Unreachable { .. }) => ProblemKind::Unreachable,
+            Self::Dial(DialError::Unreachable { .. } | DialError::Exhausted { .. }) => {
+                ProblemKind::Unreachable
+            }
             Self::Dial(DialError::TimedOut { .. }) | Self::TimedOut(_) => ProblemKind::Timeout,
             Self::Dial(DialError::Denied { .. }) => ProblemKind::Denied,
-            Self::Decode(_) | Self::Incomplete(_) | Self::WrongFingerprint => ProblemKind::Malformed,
+            Self::TooLarge | Self::Decode(_) | Self::Incomplete(_) | Self::WrongFingerprint => {
+                ProblemKind::Malformed
+            }
             Self::Status(status) => status_kind(status),
             Self::Cpu(status) => cpu_kind(status),
         };
@@ -54,8 +76,6 @@ fn status_kind(status: &Status) -> ProblemKind {
         Code::PermissionDenied | Code::Unauthenticated => ProblemKind::Denied,
         Code::DeadlineExceeded | Code::Cancelled => ProblemKind::Timeout,
         Code::Unimplemented => ProblemKind::Unsupported,
-        // tonic's word for a message over the size limit.
-        Code::OutOfRange => ProblemKind::Malformed,
         Code::Unavailable => ProblemKind::Unreachable,
         // The connection broke under the call; the agent itself did not say so.
         Code::Unknown | Code::Internal if has_io_error(status) => ProblemKind::Unreachable,

@@ -1,30 +1,42 @@
 //! One question to one agent.
 //!
-//! Knows how an agent is asked: connection, deadline that covers the body, size limit, and what each failure means. Must
-//! not know what is cached. A connection is made for each fetch: with a TTL of a day a pool would only hold memory.
+//! Knows how an agent is asked: its turn, connection, deadline that covers the body, size limit, what each failure means and
+//! whether to try again. Must not know what is cached. A connection is made for each fetch: with a TTL of a day a pool would only hold memory.
 
 mod cpu;
+mod dial;
 mod error;
+mod gate;
+mod limit;
+mod retry;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 use tonic::Request;
 use vmuster_proto::{
     convert,
     model::{Inventory, Issue, Problem, Usage},
     pb::{self, agent_service_client::AgentServiceClient},
-    transport::{AGENT_REPLY_MAX_BYTES, CONNECT_DEADLINE, PeerAddress, connect},
+    transport::{AGENT_REPLY_MAX_BYTES, CONNECT_DEADLINE, DialError, PeerAddress},
 };
 
-use crate::statistics::Statistics;
 pub use cpu::CpuRefused;
-use error::FetchError;
+pub use dial::{Dial, Sockets};
+pub use gate::IN_FLIGHT_MAX;
+pub use limit::{Bounds, Limit, Load};
 
-/// Fetches under way at once. 5,000 pooled connections cost 300 MB in a trial; 64 keep two cores busy.
+use crate::statistics::Statistics;
+use error::FetchError;
+use gate::Gate;
+
+/// Fetches under way at first. 5,000 pooled connections cost 300 MB in a trial; 64 keep two cores busy.
 pub const DEFAULT_CONCURRENCY: usize = 64;
 
-/// One fetch as a whole: connect, collect (a cold host takes a second), receive.
+/// One fetch as a whole: connect, collect (a cold host takes a second), receive, and try again.
 pub const DEFAULT_HOST_DEADLINE: Duration = Duration::from_secs(5);
 
 /// An agent's answer about its inventory.
@@ -60,22 +72,38 @@ pub struct FetchedUsage {
 /// Asks agents, so many at once.
 #[derive(Debug)]
 pub struct Fetcher {
-    permits: Semaphore,
+    gate: Gate,
+    dialer: Arc<dyn Dial>,
     deadline: Duration,
-    statistics: Arc<Statistics>,
+    /// Of the pauses before further attempts.
+    chance: Mutex<fastrand::Rng>,
 }
 
 impl Fetcher {
-    /// At most `concurrency` (at least 1) at once, each within `deadline`.
+    /// As many at once as turns out to be good, around `concurrency` (see [`Bounds::around`]); each within `deadline`.
     #[must_use]
     pub fn new(concurrency: usize, deadline: Duration) -> Self {
-        Self { permits: Semaphore::new(concurrency.max(1)), deadline, statistics: Arc::default() }
+        Self::bounded_by(Bounds::around(concurrency), deadline)
+    }
+
+    /// As many at once as turns out to be good between these; each within `deadline`.
+    #[must_use]
+    pub fn bounded_by(bounds: Bounds, deadline: Duration) -> Self {
+        let chance = Mutex::new(fastrand::Rng::new());
+        Self { gate: Gate::new(bounds), dialer: Arc::new(Sockets), deadline, chance }
+    }
+
+    /// On another network than this machine's, and with chance from a seed.
+    #[must_use]
+    pub fn with_dialer(self, dialer: Arc<dyn Dial>, seed: u64) -> Self {
+        Self { dialer, chance: Mutex::new(fastrand::Rng::with_seed(seed)), ..self }
     }
 
     /// Counts what it does here.
     #[must_use]
-    pub fn with_statistics(self, statistics: Arc<Statistics>) -> Self {
-        Self { statistics, ..self }
+    pub fn with_statistics(mut self, statistics: Arc<Statistics>) -> Self {
+        self.gate.statistics = statistics;
+        self
     }
 
     /// The host's inventory.
@@ -87,13 +115,13 @@ impl Fetcher {
         address: &PeerAddress,
         known_fingerprint: &str,
     ) -> Result<Fetched, Problem> {
-        let call = async {
+        let call = || async {
             let request = pb::GetInventoryRequest { known_fingerprint: known_fingerprint.to_owned() };
             let mut client = self.client(address).await?;
-            let reply = client.get_inventory(self.request(request)).await.map_err(FetchError::Status)?;
+            let reply = client.get_inventory(self.request(request)).await.map_err(FetchError::of_status)?;
             decode_inventory(reply.into_inner(), known_fingerprint)
         };
-        self.bounded(address, call).await
+        self.ask(address, call).await
     }
 
     /// The host's usage now.
@@ -101,10 +129,10 @@ impl Fetcher {
     /// # Errors
     /// Why the agent could not be asked or made no sense.
     pub async fn usage(&self, address: &PeerAddress) -> Result<FetchedUsage, Problem> {
-        let call = async {
+        let call = || async {
             let mut client = self.client(address).await?;
             let request = self.request(pb::GetUsageRequest {});
-            let reply = client.get_usage(request).await.map_err(FetchError::Status)?.into_inner();
+            let reply = client.get_usage(request).await.map_err(FetchError::of_status)?.into_inner();
             let usage = reply.usage.ok_or(FetchError::Incomplete("usage"))?;
             let inventory_fingerprint = match reply.standing {
                 Some(pb::get_usage_response::Standing::InventoryFingerprint(fingerprint)) => {
@@ -118,15 +146,15 @@ impl Fetcher {
                 inventory_fingerprint,
             })
         };
-        self.bounded(address, call).await
+        self.ask(address, call).await
     }
 
     async fn client(
         &self,
         address: &PeerAddress,
     ) -> Result<AgentServiceClient<tonic::transport::Channel>, FetchError> {
-        let channel =
-            connect(address, CONNECT_DEADLINE.min(self.deadline)).await.map_err(FetchError::Dial)?;
+        let deadline = CONNECT_DEADLINE.min(self.deadline);
+        let channel = self.dialer.dial(address, deadline).await.map_err(FetchError::Dial)?;
         Ok(AgentServiceClient::new(channel).max_decoding_message_size(AGENT_REPLY_MAX_BYTES))
     }
 
@@ -136,16 +164,59 @@ impl Fetcher {
         request
     }
 
-    /// The whole call under one deadline: tonic's own ends at the headers, and a stalled body would hang on.
-    async fn bounded<T>(
-        &self,
-        address: &PeerAddress,
-        call: impl Future<Output = Result<T, FetchError>>,
-    ) -> Result<T, Problem> {
-        // The semaphore is never closed.
-        let _permit = self.permits.acquire().await;
-        let ended = timeout(self.deadline, call).await;
-        ended.unwrap_or(Err(FetchError::TimedOut(self.deadline))).map_err(|error| error.problem(address))
+    /// The call and its further attempts, all under one deadline that begins when it is its turn. tonic's own ends at the
+    /// headers, and a stalled body would hang on.
+    async fn ask<T, C>(&self, address: &PeerAddress, call: impl Fn() -> C) -> Result<T, Problem>
+    where
+        C: Future<Output = Result<T, FetchError>>,
+    {
+        let mut began: Option<Instant> = None;
+        let mut attempt = 0;
+        let ended = loop {
+            let once = async {
+                let start = began.unwrap_or_else(Instant::now);
+                let answer = timeout_at(start + self.deadline, call()).await;
+                (start, answer.unwrap_or(Err(FetchError::TimedOut(self.deadline))))
+            };
+            let (start, answer) = self.gate.pass(once, load_of).await;
+            began = Some(start);
+            let error = match answer {
+                Ok(answer) => break Ok(answer),
+                Err(error) => error,
+            };
+            let pause = retry::pause(attempt, self.chance());
+            let left = self.deadline.saturating_sub(start.elapsed());
+            if !error.is_passing() || attempt >= retry::RETRIES_MAX || pause >= left {
+                break Err(error);
+            }
+            attempt += 1;
+            self.gate.statistics.fetch_retried();
+            sleep(pause).await;
+        };
+        let took = began.as_ref().map_or(Duration::ZERO, Instant::elapsed);
+        match ended {
+            Ok(answer) => {
+                self.gate.statistics.fetched(took);
+                Ok(answer)
+            }
+            Err(error) => {
+                let problem = error.problem(address);
+                self.gate.statistics.fetch_failed(problem.kind, took);
+                Err(problem)
+            }
+        }
+    }
+
+    /// 0 to 1.
+    fn chance(&self) -> f64 {
+        self.chance.lock().unwrap_or_else(PoisonError::into_inner).f64()
+    }
+}
+
+fn load_of<T>(ended: &(Instant, Result<T, FetchError>), took: Load) -> Load {
+    match ended.1 {
+        Err(FetchError::Dial(DialError::Exhausted { .. })) => Load::Exhausted,
+        _ => took,
     }
 }
 

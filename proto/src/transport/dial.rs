@@ -3,6 +3,7 @@
 use std::{error::Error, io, time::Duration};
 
 use hyper_util::rt::TokioIo;
+use rustix::io::Errno;
 use tokio::net::{TcpStream, UnixStream};
 use tonic::transport::{Channel, Endpoint};
 
@@ -26,6 +27,16 @@ pub enum DialError {
         address: PeerAddress,
         /// How long we waited.
         deadline: Duration,
+    },
+    /// This machine has no descriptors, ports or memory left for it; says nothing about the peer.
+    #[error(
+        "cannot connect to {address}: this machine is out of resources ({reason}); raise LimitNOFILE, or ask less at once"
+    )]
+    Exhausted {
+        /// Where.
+        address: PeerAddress,
+        /// The system's words.
+        reason: String,
     },
     /// Not allowed to open the socket.
     #[error("not allowed to connect to {address}: join the socket's group, or ask as root")]
@@ -73,8 +84,32 @@ fn explain(address: &PeerAddress, error: &(dyn Error + 'static)) -> DialError {
     while let Some(source) = cause.source() {
         cause = source;
     }
-    match cause.downcast_ref::<io::Error>().map(io::Error::kind) {
-        Some(io::ErrorKind::PermissionDenied) => DialError::Denied { address: address.clone() },
-        _ => DialError::Unreachable { address: address.clone(), reason: cause.to_string() },
+    let (address, reason) = (address.clone(), cause.to_string());
+    match cause.downcast_ref::<io::Error>() {
+        Some(error) if error.kind() == io::ErrorKind::PermissionDenied => DialError::Denied { address },
+        Some(error) if is_exhaustion(error) => DialError::Exhausted { address, reason },
+        _ => DialError::Unreachable { address, reason },
+    }
+}
+
+/// connect(2) and socket(2): what is missing is on this side.
+fn is_exhaustion(error: &io::Error) -> bool {
+    const OURS: [Errno; 5] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::ADDRNOTAVAIL];
+    error.raw_os_error().is_some_and(|number| OURS.iter().any(|errno| errno.raw_os_error() == number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whose_fault_it_is() {
+        let address: PeerAddress = "127.0.0.1:1".parse().expect("an address");
+        let explained = |errno: Errno| explain(&address, &io::Error::from_raw_os_error(errno.raw_os_error()));
+        assert!(matches!(explained(Errno::MFILE), DialError::Exhausted { .. }));
+        assert!(matches!(explained(Errno::ADDRNOTAVAIL), DialError::Exhausted { .. }));
+        assert!(matches!(explained(Errno::ACCESS), DialError::Denied { .. }));
+        assert!(matches!(explained(Errno::CONNREFUSED), DialError::Unreachable { .. }));
+        assert!(matches!(explained(Errno::NOENT), DialError::Unreachable { .. }));
     }
 }

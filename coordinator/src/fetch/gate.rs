@@ -1,0 +1,191 @@
+//! Lets so many fetches through at once as [`Limit`] says.
+
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::{Instant, timeout},
+};
+
+use super::limit::{Bounds, Limit, Load};
+use crate::statistics::Statistics;
+
+/// Fetches under way, those included that wait for hosts that say nothing. Each holds a descriptor and some 50 KB.
+pub const IN_FLIGHT_MAX: usize = 1024;
+
+#[derive(Debug)]
+struct State {
+    limit: Limit,
+    /// Places that were given out: as many as the limit, but for the debt.
+    places: usize,
+    /// Places to take back as they become free: the limit fell while they were in use.
+    debt: usize,
+}
+
+/// Where fetches wait for their turn, first come, first served.
+#[derive(Debug)]
+pub(super) struct Gate {
+    places: Semaphore,
+    in_flight: Semaphore,
+    in_flight_max: usize,
+    state: Mutex<State>,
+    pub(super) statistics: Arc<Statistics>,
+}
+
+impl Gate {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        let limit = Limit::new(bounds);
+        let places = limit.now();
+        let in_flight_max = IN_FLIGHT_MAX.max(bounds.max);
+        Self {
+            places: Semaphore::new(places),
+            in_flight: Semaphore::new(in_flight_max),
+            in_flight_max,
+            state: Mutex::new(State { limit, places, debt: 0 }),
+            statistics: Arc::default(),
+        }
+    }
+
+    /// Does the work when its turn comes. `load_of` says what its end means.
+    pub(super) async fn pass<T>(
+        &self,
+        work: impl Future<Output = T>,
+        load_of: impl Fn(&T, Load) -> Load,
+    ) -> T {
+        // Neither semaphore is ever closed.
+        let permit = self.places.acquire().await.ok();
+        let mut place = Some(Place { gate: self, permit });
+        let _in_flight = self.in_flight.acquire().await;
+        self.count();
+        let (start, stall_after) = (Instant::now(), self.state().limit.stall_after());
+        let mut work = pin!(work);
+        let ended = match timeout(stall_after, &mut work).await {
+            Ok(ended) => ended,
+            Err(_) => {
+                place.take();
+                work.await
+            }
+        };
+        let load = load_of(&ended, Load::Took(start.elapsed()));
+        self.ended(load);
+        drop(place);
+        ended
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self) {
+        let limit = self.state().limit.now();
+        let free = self.in_flight.available_permits();
+        self.statistics.fetching(self.in_flight_max - free, limit);
+    }
+
+    fn ended(&self, load: Load) {
+        let mut state = self.state();
+        state.limit.ended(load);
+        let wanted = state.limit.now();
+        let now = state.places - state.debt;
+        if wanted > now {
+            let forgiven = state.debt.min(wanted - now);
+            state.debt -= forgiven;
+            let added = wanted - now - forgiven;
+            state.places += added;
+            self.places.add_permits(added);
+        } else {
+            let taken = self.places.forget_permits(now - wanted);
+            state.places -= taken;
+            state.debt += now - wanted - taken;
+        }
+    }
+}
+
+/// A place; given back or, if there are too many, taken out.
+struct Place<'a> {
+    gate: &'a Gate,
+    permit: Option<SemaphorePermit<'a>>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let Some(permit) = self.permit.take() else { return };
+        let mut state = self.gate.state();
+        if state.debt > 0 {
+            state.debt -= 1;
+            state.places -= 1;
+            permit.forget();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::atomic::{AtomicUsize, Ordering},
+        time::Duration,
+    };
+
+    use tokio::{task::JoinSet, time::sleep};
+
+    use super::*;
+
+    const HANGS: Duration = Duration::from_secs(5);
+
+    fn as_it_took<T>(_: &T, took: Load) -> Load {
+        took
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hosts_that_hang_do_not_hold_up_the_others() {
+        let gate = Arc::new(Gate::new(Bounds::fixed(10)));
+        let start = Instant::now();
+        let mut tasks = JoinSet::new();
+        for host in 0..110 {
+            let gate = Arc::clone(&gate);
+            tasks.spawn(async move {
+                let time = if host < 100 { HANGS } else { Duration::from_millis(1) };
+                gate.pass(async { sleep(time).await }, as_it_took).await;
+                (host, start.elapsed())
+            });
+        }
+        let ended = tasks.join_all().await;
+        let last = |is_asked: fn(usize) -> bool| {
+            ended.iter().filter(|(host, _)| is_asked(*host)).map(|(_, at)| *at).max().expect("some")
+        };
+        // Ten rounds of a quarter of a second, until all that hang have left their places; not ten of five seconds.
+        let (others, hanging) = (last(|host| host >= 100), last(|host| host < 100));
+        assert!((2450..2600).contains(&others.as_millis()), "{others:?}");
+        assert!((7200..7400).contains(&hanging.as_millis()), "{hanging:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn never_more_at_once_than_the_limit_and_none_is_forgotten() {
+        let gate = Arc::new(Gate::new(Bounds { min: 2, start: 8, max: 24 }));
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let mut tasks = JoinSet::new();
+        for host in 0..2000_u64 {
+            let (gate, now, most) = (Arc::clone(&gate), Arc::clone(&now), Arc::clone(&most));
+            tasks.spawn(async move {
+                let work = async {
+                    most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    // Fast, then slow, then fast again: the limit rises, falls and rises.
+                    sleep(Duration::from_millis(if (500..900).contains(&host) { 60 } else { 5 })).await;
+                    now.fetch_sub(1, Ordering::SeqCst);
+                };
+                let exhausted = host % 97 == 0;
+                gate.pass(work, move |(), took| if exhausted { Load::Exhausted } else { took }).await;
+            });
+        }
+        tasks.join_all().await;
+        assert!((9..=24).contains(&most.load(Ordering::SeqCst)), "{most:?}");
+        let state = gate.state();
+        assert_eq!(state.places - state.debt, state.limit.now());
+        assert_eq!(gate.places.available_permits(), state.places - state.debt, "all came back");
+        assert_eq!(gate.in_flight.available_permits(), gate.in_flight_max);
+    }
+}
