@@ -51,7 +51,9 @@ ask() {
     fi
 }
 
-start this-machine "$programs/vmuster-agent" serve --listen "unix:$dir/this-machine.sock"
+# The coordinator refuses what an agent of another name says, and this machine may be called anything.
+echo 'name = "this-machine"' >"$dir/agent.toml"
+start this-machine "$programs/vmuster-agent" --config "$dir/agent.toml" serve --listen "unix:$dir/this-machine.sock"
 printf '[[host]]\nname = "this-machine"\naddress = "unix:%s"\nlabels = { kind = "real" }\n' \
     "$dir/this-machine.sock" >"$dir/hosts.toml"
 wait_for this-machine

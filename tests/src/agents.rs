@@ -38,8 +38,17 @@ pub struct Calls {
 impl TestAgent {
     /// Serves the recorded host in `recorded` on `socket`.
     pub async fn start(recorded: &Path, socket: PathBuf) -> Self {
+        Self::serve(recorded, None, socket).await
+    }
+
+    /// The same, configured to call itself so.
+    pub async fn named(name: &str, recorded: &Path, socket: PathBuf) -> Self {
+        Self::serve(recorded, Some(name.to_owned()), socket).await
+    }
+
+    async fn serve(recorded: &Path, name: Option<String>, socket: PathBuf) -> Self {
         let source = HostSource::recorded(recorded).expect("a recorded host");
-        let host = Host::new(source, None, Arc::new(SystemClock));
+        let host = Host::new(source, name, Arc::new(SystemClock));
         let config = Config { listen: vec![ListenAddress::Unix(socket)], ..Config::default() };
         let agent = Agent::start(&config, host).await.expect("an agent");
         let address = agent.addresses()[0].to_string();

@@ -7,6 +7,7 @@ use vmuster_proto::model::{Freshness, Problem, ProblemKind, Timestamp};
 use super::{
     GuestNames, HostCache, HostRecord, HostView, Outcome,
     host_cache::{FlightEnd, address_of},
+    identity,
     slot::{Failure, Slot},
 };
 use crate::{fetch::Fetched, hosts::HostEntry};
@@ -14,7 +15,7 @@ use crate::{fetch::Fetched, hosts::HostEntry};
 impl HostCache {
     pub(super) fn failed(&self, entry: &Arc<HostEntry>, problem: Problem) -> HostView {
         // What another address said may be another machine's.
-        let record = self.known(&entry.name).filter(|record| record.address == address_of(entry));
+        let record = self.known(&entry.name).filter(|record| identity::is_of(entry, record));
         let freshness = if record.is_some() { Freshness::Stale } else { Freshness::Missing };
         HostView {
             entry: Arc::clone(entry),
@@ -65,7 +66,16 @@ impl HostCache {
                 self.save(entry.name.clone()).await;
             }
             Err(problem) => {
-                tracing::debug!(host = entry.name, kind = %problem.kind, detail = problem.detail, "fetch failed");
+                if problem.kind == ProblemKind::WrongIdentity {
+                    tracing::warn!(
+                        host = entry.name,
+                        address = address_of(entry),
+                        detail = problem.detail,
+                        "refused what another machine said"
+                    );
+                } else {
+                    tracing::debug!(host = entry.name, kind = %problem.kind, detail = problem.detail, "fetch failed");
+                }
                 let problem = problem.clone();
                 let (when, address) = (self.clock.now(), address_of(entry));
                 self.change_known(&entry.name, |slot| {
@@ -80,12 +90,13 @@ impl HostCache {
         let (Some(fetcher), Some(address)) = (&self.fetcher, &entry.address) else {
             return Err(Problem::new(ProblemKind::Unsupported, "a saved snapshot cannot be asked"));
         };
-        let known = self.known(&entry.name).filter(|record| record.address == address_of(entry));
+        let known = self.known(&entry.name).filter(|record| identity::is_of(entry, record));
         let fingerprint = known.as_ref().map(|record| record.known_fingerprint());
         let fetched = fetcher.inventory(address, fingerprint.unwrap_or_default()).await?;
         let now: Timestamp = self.clock.now();
         match (fetched, known) {
             (Fetched::Unchanged { reported_name }, Some(known)) => {
+                identity::check(entry, &reported_name, identity::machine_id_of(&known.inventory))?;
                 let known = HostRecord::clone(&known);
                 let record =
                     HostRecord { reported_name, validated_at: Some(now), superseded: false, ..known };
@@ -95,7 +106,12 @@ impl HostCache {
                 ProblemKind::Malformed,
                 "the agent says that nothing changed, but nothing was known",
             )),
-            (Fetched::Inventory { reported_name, inventory, issues }, _) => {
+            (Fetched::Inventory { reported_name, inventory, issues }, known) => {
+                identity::check(entry, &reported_name, identity::machine_id_of(&inventory))?;
+                let before = known.as_ref().and_then(|known| identity::machine_id_of(&known.inventory));
+                if before.is_some_and(|before| identity::machine_id_of(&inventory) != Some(before)) {
+                    tracing::warn!(host = entry.name, before, now = ?identity::machine_id_of(&inventory), "another machine than before");
+                }
                 let record = HostRecord {
                     host: entry.name.clone(),
                     address: address.to_string(),

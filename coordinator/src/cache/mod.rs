@@ -10,6 +10,7 @@ mod flights;
 mod freshness;
 mod guest_names;
 mod host_cache;
+mod identity;
 mod slot;
 mod still_fresh;
 mod store;

@@ -9,7 +9,7 @@ use std::{
 use futures::future::join_all;
 use vmuster_proto::model::{Freshness, Timestamp};
 
-use super::{Age, HostCache, HostView, Outcome, ReadOptions, age, host_cache::address_of, slot::Slot};
+use super::{Age, HostCache, HostView, Outcome, ReadOptions, age, identity::is_of, slot::Slot};
 use crate::hosts::HostEntry;
 
 /// Further ahead than any record holds.
@@ -47,11 +47,7 @@ impl HostCache {
         now: Timestamp,
     ) -> Option<HostView> {
         let record = slots.get(&entry.name)?.record.as_ref()?;
-        let is_its_own = match &entry.address {
-            None => record.address.is_empty(),
-            Some(_) => record.address == address_of(entry),
-        };
-        if record.superseded || !is_its_own {
+        if record.superseded || !is_of(entry, record) {
             return None;
         }
         let limit = record.limited(self.limit(options));

@@ -79,6 +79,7 @@ impl Cluster {
             labels: entry.labels.clone(),
             maintenance: entry.maintenance,
             settings: registry.settings_of(&entry),
+            machine_id: entry.machine_id.clone(),
         });
         Ok(HostReport { view, usage, issues, registration })
     }
@@ -98,7 +99,12 @@ impl Cluster {
                 self.cache.supersede(&entry.name, options.deadline).await;
             }
         }
-        (self.cache.read(entry, options).await, usage)
+        let view = self.cache.read(entry, options).await;
+        // What another machine says of itself is not this one's.
+        match view.problem.clone().filter(|problem| problem.kind == ProblemKind::WrongIdentity) {
+            Some(problem) => (view, Some(Err(problem))),
+            None => (view, usage),
+        }
     }
 
     /// None: there is nobody to ask. Takes two thirds of the time there is at most: the inventory, mostly known, needs
@@ -120,6 +126,6 @@ fn usage_issue(kind: ProblemKind) -> IssueKind {
         ProblemKind::Denied => IssueKind::Denied,
         ProblemKind::Malformed => IssueKind::Malformed,
         ProblemKind::Unsupported => IssueKind::Unsupported,
-        ProblemKind::Unreachable | ProblemKind::Failed => IssueKind::Missing,
+        ProblemKind::Unreachable | ProblemKind::Failed | ProblemKind::WrongIdentity => IssueKind::Missing,
     }
 }

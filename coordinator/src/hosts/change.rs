@@ -10,7 +10,7 @@ use vmuster_proto::{
     transport::PeerAddress,
 };
 
-use super::{HostEntry, InvalidHostName, Registry, host_name};
+use super::{HostEntry, InvalidHostName, Registry, host_name, machine_id};
 
 /// Kubernetes' objects have some dozen. Each is in every page of hosts.
 const LABELS_MAX: usize = 64;
@@ -30,6 +30,7 @@ pub struct NewHost {
     pub labels: BTreeMap<String, String>,
     pub maintenance: bool,
     pub settings: AllocationSettings,
+    pub machine_id: Option<String>,
 }
 
 /// A change to a host; what is unset stays.
@@ -42,6 +43,8 @@ pub struct HostChange {
     pub maintenance: Option<bool>,
     pub settings: AllocationSettings,
     pub reset_settings: BTreeSet<Setting>,
+    /// Empty: any machine again.
+    pub machine_id: Option<String>,
 }
 
 /// Why a change is refused. Nothing has changed.
@@ -159,6 +162,7 @@ impl Registry {
             labels: new.labels,
             maintenance: new.maintenance,
             settings: new.settings,
+            machine_id: new.machine_id.as_deref().map(known_machine).transpose()?,
             origin: Some(HostOrigin::Api),
         };
         Ok((self.with(entry), name))
@@ -189,6 +193,10 @@ impl Registry {
         entry.maintenance = change.maintenance.unwrap_or(entry.maintenance);
         change.reset_settings.iter().for_each(|setting| entry.settings.clear(*setting));
         entry.settings = change.settings.over(&entry.settings);
+        if let Some(id) = change.machine_id {
+            entry.machine_id =
+                Some(id).filter(|id| !id.is_empty()).as_deref().map(known_machine).transpose()?;
+        }
         let name = entry.name.clone();
         Ok((self.with(entry), name))
     }
@@ -227,6 +235,10 @@ impl Registry {
         let other = self.iter().find(|host| host.address.as_ref() == Some(address) && host.name != name);
         other.map_or(Ok(()), |other| Err(ChangeError::SameAddress(other.name.clone())))
     }
+}
+
+fn known_machine(id: &str) -> Result<String, ChangeError> {
+    machine_id(id).map_err(|error| ChangeError::Invalid { field: "machine_id", problem: error.to_string() })
 }
 
 fn check_labels(field: &'static str, labels: &BTreeMap<String, String>) -> Result<(), ChangeError> {

@@ -15,7 +15,10 @@ use vmuster_proto::{
 
 use crate::text_file::read_text;
 
-use super::{DuplicateHost, HostEntry, InvalidHostName, LabelSettings, Registry, host_name};
+use super::{
+    DuplicateHost, HostEntry, InvalidHostName, InvalidMachineId, LabelSettings, Registry, host_name,
+    machine_id,
+};
 
 /// 100,000 hosts with labels have about 20 MiB.
 const FILE_MAX_BYTES: u64 = 64 << 20;
@@ -52,6 +55,14 @@ pub enum HostsError {
     /// A name that is not a host name.
     #[error(transparent)]
     Name(#[from] InvalidHostName),
+    /// A machine id that is not one.
+    #[error("host '{host}': {source}")]
+    MachineId {
+        /// Which host.
+        host: String,
+        /// Why.
+        source: InvalidMachineId,
+    },
     /// An address that is not one.
     #[error("host '{host}'")]
     Address {
@@ -92,6 +103,7 @@ struct HostTable {
     maintenance: bool,
     #[serde(default)]
     settings: SettingsTable,
+    machine_id: Option<String>,
 }
 
 /// As [`AllocationSettings`], with sizes as people write them.
@@ -169,8 +181,11 @@ fn entry(table: HostTable) -> Result<HostEntry, HostsError> {
     }
     let address: PeerAddress =
         table.address.parse().map_err(|source| HostsError::Address { host: name.clone(), source })?;
+    let machine_id = table.machine_id.as_deref().map(machine_id).transpose();
+    let machine_id = machine_id.map_err(|source| HostsError::MachineId { host: name.clone(), source })?;
     Ok(HostEntry {
         name,
+        machine_id,
         address: Some(address),
         labels: table.labels,
         maintenance: table.maintenance,
@@ -225,6 +240,8 @@ mod tests {
         assert!(refusal("\n[[hosts]]").contains("line 2: unknown field `hosts`"));
         assert!(refusal(&host("../../etc", "h:1")).contains("not a host name"));
         assert!(refusal(&host("a", "nowhere")).contains("host 'a': 'nowhere' is not an address"));
+        let pinned = |id: &str| host("a", "h:1") + &format!("machine_id = \"{id}\"");
+        assert!(refusal(&pinned("12")).contains("host 'a': '12' is not a machine id"));
         let twice = host("a", "h:1") + &host("A", "h:2");
         assert_eq!(refusal(&twice), "host 'a' is listed twice");
         let same = host("a", "h:1") + &host("b", "h:1");

@@ -21,7 +21,7 @@ use vmuster_proto::{
 
 pub use change::{ChangeError, ConflictError, HostChange, NewHost};
 pub use file::{HostsError, HostsFileError, parse_hosts_file, read_hosts_file};
-pub use name::{InvalidHostName, host_name};
+pub use name::{InvalidHostName, InvalidMachineId, host_name, machine_id};
 pub(crate) use scope::registered;
 pub use scope::{Scope, ScopeError};
 pub use settings::{LabelSettings, resolve};
@@ -41,6 +41,8 @@ pub struct HostEntry {
     pub maintenance: bool,
     /// Its own settings; what counts is [`Registry::settings_of`].
     pub settings: AllocationSettings,
+    /// The machine's /etc/machine-id, in lower case; None: any machine of this name.
+    pub machine_id: Option<String>,
     /// Who registered it; None: it is in no registry, but named on the command line or a snapshot.
     pub origin: Option<HostOrigin>,
 }
@@ -50,7 +52,15 @@ impl HostEntry {
     #[must_use]
     pub fn new(name: impl Into<String>, address: Option<PeerAddress>) -> Self {
         let (labels, settings) = (BTreeMap::new(), AllocationSettings::default());
-        Self { name: name.into(), address, labels, maintenance: false, settings, origin: None }
+        Self {
+            name: name.into(),
+            address,
+            labels,
+            maintenance: false,
+            settings,
+            machine_id: None,
+            origin: None,
+        }
     }
 }
 

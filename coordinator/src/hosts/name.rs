@@ -1,4 +1,4 @@
-//! What a host may be called.
+//! What a host may be called, by people and by systemd.
 
 /// RFC 1123: 253 characters in all, 63 a label.
 const NAME_MAX_BYTES: usize = 253;
@@ -31,9 +31,35 @@ pub fn host_name(text: &str) -> Result<String, InvalidHostName> {
     }
 }
 
+/// Text that is no machine id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a machine id: 32 hexadecimal digits, as in the host's /etc/machine-id")]
+pub struct InvalidMachineId(String);
+
+/// A machine id as machine-id(5) has it, in lower case.
+///
+/// # Errors
+/// It is none.
+pub fn machine_id(text: &str) -> Result<String, InvalidMachineId> {
+    if text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err(InvalidMachineId(vmuster_proto::model::printable(text, NAME_LABEL_MAX_BYTES)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn machine_ids_are_what_systemd_writes() {
+        let good = "0123456789ABCDEF0123456789abcdef";
+        assert_eq!(machine_id(good), Ok(good.to_ascii_lowercase()));
+        for bad in ["", "0123", "g123456789abcdef0123456789abcdef", "01234567-89ab-cdef-0123-456789abcdef"] {
+            assert!(machine_id(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn names_are_lower_cased_and_the_rest_refused() {

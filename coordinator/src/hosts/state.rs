@@ -17,7 +17,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use vmuster_proto::model::{AllocationSettings, HostOrigin};
 
-use super::{HostEntry, host_name};
+use super::{HostEntry, host_name, machine_id};
 use crate::text_file::read_text;
 
 /// 100,000 hosts with labels have about 30 MiB.
@@ -140,6 +140,8 @@ struct RegisteredHost {
     maintenance: bool,
     #[serde(default)]
     settings: AllocationSettings,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    machine_id: Option<String>,
 }
 
 impl RegisteredHost {
@@ -150,14 +152,18 @@ impl RegisteredHost {
             labels: host.labels.clone(),
             maintenance: host.maintenance,
             settings: host.settings.clone(),
+            machine_id: host.machine_id.clone(),
         }
     }
 
     fn entry(self) -> Result<HostEntry, String> {
         let name = host_name(&self.name).map_err(|error| error.to_string())?;
         let address = self.address.parse().map_err(|error| format!("host '{name}': {error}"))?;
+        let machine_id = self.machine_id.as_deref().map(machine_id).transpose();
+        let machine_id = machine_id.map_err(|error| format!("host '{name}': {error}"))?;
         Ok(HostEntry {
             name,
+            machine_id,
             address: Some(address),
             labels: self.labels,
             maintenance: self.maintenance,

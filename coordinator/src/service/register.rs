@@ -92,6 +92,7 @@ fn new_host(message: pb::AddHostRequest) -> Result<NewHost, DecodeError> {
         labels: message.labels.into_iter().collect(),
         maintenance: message.maintenance,
         settings: settings(message.settings)?,
+        machine_id: message.machine_id,
     })
 }
 
@@ -106,6 +107,7 @@ fn host_change(message: pb::UpdateHostRequest) -> Result<(String, HostChange), D
         reset_settings: reset
             .map(|number| convert::setting("reset_settings", *number))
             .collect::<Result<_, _>>()?,
+        machine_id: message.machine_id,
     };
     Ok((message.name, change))
 }

@@ -1,6 +1,6 @@
 //! How much of a host may be promised, and who says so.
 
-use super::{DecodeError, LIST_MAX, cpus, section, text_map};
+use super::{DecodeError, LIST_MAX, cpus, optional_text, section, text_map};
 use crate::{
     model::{
         AllocationSettings, Bytes, HostOrigin, HostRegistration, HostSettings, Ratio, Setting, SettingSource,
@@ -159,6 +159,7 @@ impl From<&HostRegistration> for pb::HostRegistration {
             labels: registration.labels.clone().into_iter().collect(),
             maintenance: registration.maintenance,
             settings: Some((&registration.settings).into()),
+            machine_id: registration.machine_id.clone(),
         }
     }
 }
@@ -173,6 +174,7 @@ impl TryFrom<pb::HostRegistration> for HostRegistration {
             maintenance: registration.maintenance,
             settings: section("settings", registration.settings)?
                 .ok_or_else(|| DecodeError::new("settings", "not set"))?,
+            machine_id: optional_text("machine_id", registration.machine_id)?,
         })
     }
 }

@@ -19,6 +19,7 @@ impl From<&Problem> for pb::HostProblem {
             ProblemKind::Denied => pb::ProblemKind::Denied,
             ProblemKind::Unsupported => pb::ProblemKind::Unsupported,
             ProblemKind::Failed => pb::ProblemKind::Failed,
+            ProblemKind::WrongIdentity => pb::ProblemKind::WrongIdentity,
         };
         Self { kind: kind.into(), detail: problem.detail.clone() }
     }
@@ -34,6 +35,7 @@ impl TryFrom<pb::HostProblem> for Problem {
             pb::ProblemKind::Malformed => ProblemKind::Malformed,
             pb::ProblemKind::Denied => ProblemKind::Denied,
             pb::ProblemKind::Unsupported => ProblemKind::Unsupported,
+            pb::ProblemKind::WrongIdentity => ProblemKind::WrongIdentity,
             // A kind that only a newer coordinator knows is a failure all the same.
             pb::ProblemKind::Failed | pb::ProblemKind::Unspecified => ProblemKind::Failed,
         };

@@ -251,6 +251,7 @@ pub struct HostRegistration {
     pub labels: BTreeMap<String, String>,
     pub maintenance: bool,
     pub settings: HostSettings,
+    pub machine_id: Option<String>,
 }
 
 #[cfg(test)]

@@ -44,6 +44,8 @@ pub enum ProblemKind {
     Unsupported,
     /// The agent answered with an error of its own.
     Failed,
+    /// Another machine answered than the one that is registered.
+    WrongIdentity,
 }
 
 impl fmt::Display for ProblemKind {
@@ -55,6 +57,7 @@ impl fmt::Display for ProblemKind {
             Self::Denied => "denied",
             Self::Unsupported => "unsupported",
             Self::Failed => "failed",
+            Self::WrongIdentity => "wrong_identity",
         })
     }
 }

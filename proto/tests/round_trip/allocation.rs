@@ -64,8 +64,8 @@ proptest! {
     }
 
     #[test]
-    fn registrations_survive_the_wire(origin in origin(), labels in labels(), maintenance: bool, settings in host_settings()) {
-        let registration = HostRegistration { origin, labels, maintenance, settings };
+    fn registrations_survive_the_wire(origin in origin(), labels in labels(), maintenance: bool, settings in host_settings(), machine_id in option::of("[0-9a-f]{32}")) {
+        let registration = HostRegistration { origin, labels, maintenance, settings, machine_id };
         let wire: pb::HostRegistration = (&registration).into();
         prop_assert_eq!(HostRegistration::try_from(over_the_wire(&wire)), Ok(registration));
     }

@@ -217,7 +217,7 @@ async fn answers_that_make_no_sense_are_malformed() {
     for (outcome, words) in [
         (None, "lacks outcome"),
         (collected(None, Vec::new()), "lacks inventory"),
-        (collected(inventory(pb::Cpu::default()), vec![huge]), "decoded message length too large"),
+        (collected(inventory(pb::Cpu::default()), vec![huge]), "the answer is larger than 8 MiB"),
         (
             collected(inventory(pb::Cpu { host_flags: Some(flags), ..Default::default() }), Vec::new()),
             "cpu.host_flags",

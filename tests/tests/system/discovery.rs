@@ -42,7 +42,7 @@ async fn health(channel: Channel, service: &str) -> Result<ServingStatus, Code> 
 #[tokio::test]
 async fn both_servers_list_their_services_and_are_serving() {
     let directory = tempdir().expect("a directory");
-    let agent = TestAgent::start(&host("nehalem-old"), directory.path().join("a.sock")).await;
+    let agent = TestAgent::named("kvm-01", &host("nehalem-old"), directory.path().join("a.sock")).await;
     let coordinator = TestCoordinator::start(directory.path(), &[("kvm-01", &agent.address)]).await;
     for (address, service, method) in [
         (&agent.address, "vmuster.v1.AgentService", "GetInventory"),

@@ -142,7 +142,7 @@ fn of_questions_about_snapshots() {
 async fn of_somebody_who_may_not_ask() {
     let home = tempdir().expect("a home");
     fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).expect("others may look");
-    let agent = TestAgent::start(&host("nehalem-old"), home.path().join("a.sock")).await;
+    let agent = TestAgent::named("kvm-01", &host("nehalem-old"), home.path().join("a.sock")).await;
     let coordinator = TestCoordinator::start(home.path(), &[("kvm-01", &agent.address)]).await;
     let allowed =
         vmuster(home.path(), &["--coordinator", &coordinator.address, "hosts", "list", "-o", "plain"]);

@@ -18,7 +18,7 @@ use vmuster_coordinator::{
 };
 use vmuster_proto::{
     clock::{Clock, SystemClock},
-    model::{FlagsAnswer, Inventory, Layer, ProblemKind, Timestamp},
+    model::{FlagsAnswer, Freshness, HostOrigin, Inventory, Layer, ProblemKind, Timestamp},
     pb::{self, agent_service_client::AgentServiceClient, get_inventory_response::Outcome},
     transport::{CONNECT_DEADLINE, connect},
 };
@@ -61,14 +61,18 @@ async fn start(count: usize) -> Setup {
 async fn start_with(count: usize, failure_ttl: Duration) -> Setup {
     let fleet =
         Fleet::start(count, 7, vec![Source::recorded("rome-2s"), Source::recorded("skylake-smt")]).await;
-    let entries = (0..count)
-        .map(|host| HostEntry::new(fleet.name(host), Some(fleet.address(host).parse().expect("an address"))));
-    let registry = Registry::new(entries).expect("distinct");
+    let registry = Registry::new((0..count).map(|host| registered(&fleet, host))).expect("distinct");
     let fetcher = Arc::new(Fetcher::new(DEFAULT_CONCURRENCY, HOST_DEADLINE));
     let clock = Arc::new(SetClock(Mutex::new(SystemClock.now())));
     let shared: Arc<SetClock> = Arc::clone(&clock);
     let cache = HostCache::new(None, fetcher, shared, DEFAULT_TTL, failure_ttl);
     Setup { fleet, cluster: Arc::new(Cluster::new(registry, Arc::new(cache))), clock }
+}
+
+/// As a hosts file would register it.
+fn registered(fleet: &Fleet, host: usize) -> HostEntry {
+    let address = fleet.address(host).parse().expect("an address");
+    HostEntry { origin: Some(HostOrigin::File), ..HostEntry::new(fleet.name(host), Some(address)) }
 }
 
 impl Setup {
@@ -167,7 +171,17 @@ async fn with_ten_percent_of_hosts_down_the_answer_is_partial_and_names_them() {
     assert_eq!(missing, expected);
     assert!(!answer.complete);
     assert_eq!((answer.host_count, answer.fresh_host_count), (180, 180), "those that count");
-    assert!(setup.asked().iter().all(|(calls, ..)| *calls <= 1), "nobody is asked twice");
+    let calls = |host: usize| setup.fleet.asked(host).calls;
+    for (host, (manner, _)) in (0..HOSTS).step_by(10).zip(manners.into_iter().cycle()) {
+        let expected = match manner {
+            // Never got as far as a call.
+            Manner::Gone | Manner::Silent => 0,
+            Manner::Fails(Code::Unavailable) => 3,
+            _ => 1,
+        };
+        assert_eq!(calls(host), expected, "only who is unavailable is asked again: {manner:?}");
+    }
+    assert!((0..HOSTS).filter(|host| host % 10 != 0).all(|host| calls(host) == 1), "the others once");
 
     for host in (0..HOSTS).step_by(10) {
         setup.fleet.set(host, Manner::Answers).await;
@@ -199,15 +213,45 @@ async fn a_reboot_in_a_fleet_is_noticed_by_usage_and_by_age() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_lies_says_that_it_is_another() {
+async fn an_agent_that_is_another_machine_is_named_and_its_data_refused() {
     let setup = start(4).await;
+    assert!(setup.flags(None).await.complete);
+    let before = setup.inventory(1).await.1;
     setup.fleet.set(1, Manner::LiesAs(2)).await;
     let (name, inventory) = setup.inventory(1).await;
     assert_eq!(name, setup.fleet.name(2));
     assert_eq!(inventory.system.expect("a system").machine_id, Some(setup.fleet.machine_id(2)));
-    assert_eq!(
-        (setup.fleet.asked(1).calls, setup.fleet.asked(2).calls),
-        (1, 0),
-        "counted where it was asked"
-    );
+
+    let options = || read_within(Some(Duration::ZERO), PATIENCE);
+    let report = setup.cluster.show(setup.fleet.name(1), options(), true).await.expect("a last record");
+    let problem = report.view.problem.clone().expect("a problem");
+    assert_eq!(problem.kind, ProblemKind::WrongIdentity);
+    let names = [setup.fleet.name(1), setup.fleet.name(2)];
+    assert!(names.iter().all(|name| problem.detail.contains(name)), "{}", problem.detail);
+    assert_eq!(report.view.freshness, Freshness::Stale);
+    assert_eq!(*report.view.record.expect("its own").inventory, before, "the last of its own");
+    assert_eq!(report.usage, None, "another machine's figures");
+
+    setup.fleet.set(1, Manner::Answers).await;
+    let report = setup.cluster.show(setup.fleet.name(1), options(), true).await.expect("a report");
+    assert_eq!((report.view.freshness, report.view.problem.clone()), (Freshness::Fresh, None));
+    assert!(report.usage.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_was_replaced_is_refused_where_its_id_is_registered() {
+    let setup = start(2).await;
+    assert!(setup.flags(None).await.complete);
+    let entries = |id: String| {
+        let pinned = HostEntry { machine_id: Some(id), ..registered(&setup.fleet, 0) };
+        Registry::new([pinned, registered(&setup.fleet, 1)]).expect("distinct")
+    };
+    setup.cluster.set_registry(entries("0".repeat(32))).await;
+    let answer = setup.flags(None).await;
+    assert_eq!(answer.missing.len(), 1, "what was known before is not the registered machine's either");
+    assert_eq!(answer.missing[0].problem.kind, ProblemKind::WrongIdentity);
+    assert!(answer.missing[0].problem.detail.contains(&setup.fleet.machine_id(0)));
+
+    setup.cluster.set_registry(entries(setup.fleet.machine_id(0))).await;
+    assert!(setup.flags(None).await.complete);
 }

@@ -170,7 +170,7 @@ async fn a_host_spelled_in_capitals_is_the_same_host() {
     let home = tempdir().expect("a home");
     let recorded = home.path().join("host");
     copy_host("nehalem-old", &recorded);
-    let agent = TestAgent::start(&recorded, home.path().join("a.sock")).await;
+    let agent = TestAgent::named("kvm-01", &recorded, home.path().join("a.sock")).await;
     let coordinator = TestCoordinator::start(home.path(), &[("kvm-01", &agent.address)]).await;
     let show = |name: &str| {
         let ended = vmuster(

@@ -58,6 +58,7 @@ impl Installed {
         booted.printed("useradd --create-home --groups vmuster alice");
         let hosts = "[[host]]\nname = 'box'\naddress = 'unix:/run/vmuster/agent.sock'\n";
         booted.write("etc/vmuster/hosts.toml", hosts);
+        booted.write("etc/vmuster/agent.toml", "name = 'box'\n");
         booted.printed("systemctl daemon-reload");
         booted.printed("systemctl enable --now vmuster-agent vmuster-coordinator vmuster-hypervisor.socket");
         let installed = Self(booted);
@@ -236,7 +237,7 @@ async fn daemons_come_back(installed: &Installed) {
 
 async fn the_examples_allow_what_they_say(installed: &Installed) {
     installed.0.write("etc/vmuster/coordinator.toml", "socket_group = 'vmuster'\n");
-    let config = "listen = ['unix:/run/vmuster/agent.sock', '127.0.0.1:9440']\nsocket_group = 'vmuster'\n";
+    let config = "name = 'box'\nlisten = ['unix:/run/vmuster/agent.sock', '127.0.0.1:9440']\nsocket_group = 'vmuster'\n";
     installed.0.write("etc/vmuster/agent.toml", config);
     for example in fs::read_dir(units().join("examples")).expect("examples") {
         let example = example.expect("an entry").path();

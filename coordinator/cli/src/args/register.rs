@@ -20,6 +20,9 @@ pub(crate) struct AddArguments {
     /// Bar new placements from the start
     #[arg(long)]
     pub(crate) maintenance: bool,
+    /// Only this machine: 32 hexadecimal digits, as in its /etc/machine-id
+    #[arg(long, value_name = "ID")]
+    pub(crate) machine_id: Option<String>,
     /// How to show the new host; plain prints its name
     #[arg(short, long, value_enum, default_value = "table")]
     pub(crate) output: Output,
@@ -46,6 +49,9 @@ pub(crate) struct SetArguments {
     /// Where its agent listens now
     #[arg(long, value_name = "ADDR")]
     pub(crate) address: Option<String>,
+    /// Only this machine: 32 hexadecimal digits, as in its /etc/machine-id; "any": whichever has the name
+    #[arg(long, value_name = "ID|any")]
+    pub(crate) machine_id: Option<String>,
     /// How to show the changed host; plain prints its name
     #[arg(short, long, value_enum, default_value = "table")]
     pub(crate) output: Output,

@@ -17,6 +17,7 @@ pub(crate) struct NewHost {
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) maintenance: bool,
     pub(crate) settings: AllocationSettings,
+    pub(crate) machine_id: Option<String>,
 }
 
 /// A change to a host.
@@ -28,6 +29,8 @@ pub(crate) struct HostChange {
     pub(crate) maintenance: Option<bool>,
     pub(crate) settings: AllocationSettings,
     pub(crate) reset_settings: Vec<Setting>,
+    /// Empty: any machine again.
+    pub(crate) machine_id: Option<String>,
 }
 
 impl Client {
@@ -38,6 +41,7 @@ impl Client {
             labels: new.labels.into_iter().collect(),
             maintenance: new.maintenance,
             settings: Some((&new.settings).into()),
+            machine_id: new.machine_id,
         });
         let mut rpc = self.rpc.clone();
         summary(self.bounded(rpc.add_host(request)).await?.into_inner().host)
@@ -53,6 +57,7 @@ impl Client {
             maintenance: change.maintenance,
             settings: Some((&change.settings).into()),
             reset_settings: reset.map(|setting| pb::AllocationSetting::from(setting).into()).collect(),
+            machine_id: change.machine_id,
         });
         let mut rpc = self.rpc.clone();
         summary(self.bounded(rpc.update_host(request)).await?.into_inner().host)

@@ -25,6 +25,7 @@ pub(super) async fn add(client: &mut Client, arguments: &AddArguments) -> Result
         labels: labels(&arguments.labels)?,
         maintenance: arguments.maintenance,
         settings,
+        machine_id: arguments.machine_id.clone(),
     });
     shown(&host.await?, arguments.output)
 }
@@ -39,10 +40,15 @@ pub(super) async fn set(client: &mut Client, arguments: &SetArguments) -> Result
         maintenance: arguments.maintenance.map(|switch| switch == Switch::On),
         settings,
         reset_settings,
+        machine_id: arguments
+            .machine_id
+            .as_ref()
+            .map(|id| if id == "any" { String::new() } else { id.clone() }),
     };
     let says_nothing = change.set_labels.is_empty()
         && change.remove_labels.is_empty()
         && change.address.is_none()
+        && change.machine_id.is_none()
         && change.maintenance.is_none()
         && change.settings.said().is_empty()
         && change.reset_settings.is_empty();

@@ -5,11 +5,12 @@ use vmuster_proto::model::{HostRegistration, Setting, SettingSource};
 use super::hosts::Facts;
 
 pub(super) fn describe(registration: &HostRegistration, facts: &mut Facts) {
-    let HostRegistration { origin, labels, maintenance, settings } = registration;
+    let HostRegistration { origin, labels, maintenance, settings, machine_id } = registration;
     facts.value("Registered by", *origin);
     let labels = labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ");
     facts.text("Labels", Some(&labels).filter(|labels| !labels.is_empty()));
     facts.value("Maintenance", Some(if *maintenance { "on: no new guests are placed on it" } else { "off" }));
+    facts.text("Only machine", machine_id.as_ref());
     let source = |setting: Setting| match settings.sources.get(&setting) {
         None => "default".to_owned(),
         Some(SettingSource::Host) => "its own".to_owned(),

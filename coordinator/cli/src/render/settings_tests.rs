@@ -77,6 +77,7 @@ fn a_host_shows_what_counts_and_who_says_so() {
             labels: labels(&[("rack", "7"), ("row", "2")]),
             maintenance,
             settings: settings(),
+            machine_id: maintenance.then(|| "0123456789abcdef0123456789abcdef".to_owned()),
         }),
     };
     assert_snapshot!("show_api", hosts::show_table(&report(HostOrigin::Api, true), now(), WIDTH));
