@@ -9,6 +9,7 @@ pub mod private_libvirt;
 pub mod programs;
 pub mod raw;
 pub mod reader;
+pub mod scripted;
 pub mod synthetic;
 pub mod synthetic_guests;
 pub mod systemd_box;

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use tokio::net::{TcpStream, UnixStream};
 use tonic::transport::{Channel, Endpoint};
 
-use super::PeerAddress;
+use super::{ByteStream, PeerAddress};
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -51,22 +51,25 @@ pub enum DialError {
 /// # Errors
 /// See [`DialError`].
 pub async fn connect(address: &PeerAddress, deadline: Duration) -> Result<Channel, DialError> {
+    connect_through(address, deadline, open).await
+}
+
+/// The same through another network than this machine's.
+///
+/// # Errors
+/// See [`DialError`].
+pub async fn connect_through<F>(
+    address: &PeerAddress,
+    deadline: Duration,
+    open: impl Fn(PeerAddress) -> F + Clone + Send + 'static,
+) -> Result<Channel, DialError>
+where
+    F: Future<Output = io::Result<Box<dyn ByteStream>>> + Send,
+{
     let target = address.clone();
     let connector = tower::service_fn(move |_: http::Uri| {
-        let target = target.clone();
-        async move {
-            match target {
-                PeerAddress::Unix(path) => Ok::<_, io::Error>(TokioIo::new(Box::new(
-                    UnixStream::connect(path).await?,
-                ) as BoxedStream)),
-                PeerAddress::Tcp { host, port } => {
-                    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-                    let stream = TcpStream::connect((host, port)).await?;
-                    stream.set_nodelay(true)?;
-                    Ok(TokioIo::new(Box::new(stream) as BoxedStream))
-                }
-            }
-        }
+        let (target, open) = (target.clone(), open.clone());
+        async move { Ok::<_, io::Error>(TokioIo::new(open(target).await?)) }
     });
     // The URI only fills the :authority header; the connector decides where to go.
     let endpoint = Endpoint::from_static("http://vmuster");
@@ -77,7 +80,17 @@ pub async fn connect(address: &PeerAddress, deadline: Duration) -> Result<Channe
     }
 }
 
-type BoxedStream = Box<dyn super::ByteStream>;
+async fn open(target: PeerAddress) -> io::Result<Box<dyn ByteStream>> {
+    match target {
+        PeerAddress::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
+        PeerAddress::Tcp { host, port } => {
+            let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+            let stream = TcpStream::connect((host, port)).await?;
+            stream.set_nodelay(true)?;
+            Ok(Box::new(stream))
+        }
+    }
+}
 
 fn explain(address: &PeerAddress, error: &(dyn Error + 'static)) -> DialError {
     let mut cause = error;

@@ -16,7 +16,7 @@ mod serve;
 pub use accept::incoming;
 pub use address::{ListenAddress, ParseAddressError, PeerAddress};
 pub use connection::{ByteStream, Connection};
-pub use dial::{DialError, connect};
+pub use dial::{DialError, connect, connect_through};
 pub use limits::{
     AGENT_REPLY_MAX_BYTES, CLUSTER_REPLY_MAX_BYTES, CONNECT_DEADLINE, Limits, REQUEST_MAX_BYTES,
 };

@@ -127,7 +127,10 @@ async fn a_host_comes_is_changed_stays_and_goes() {
     assert_eq!(cleared["hosts"][0]["settings"]["vcpu_ratio"], 4.0);
 
     let moved = house.json(&format!("hosts set kvm-02 --address {}", intel.address));
-    assert_eq!(moved["hosts"][0]["reported_name"], "KVM-02.example.org", "what the other address said is not used");
+    assert_eq!(
+        moved["hosts"][0]["reported_name"], "KVM-02.example.org",
+        "what the other address said is not used"
+    );
 
     let entry = house.at("cache/hosts/kvm-02.inventory");
     assert!(entry.exists());
