@@ -116,15 +116,11 @@ impl Coordinator {
             tracing::info!(hosts = registered.len(), directory = %config.state_dir.display(), "read the registered hosts");
         }
         let registry = Registry::joined(file, registered)?;
-        let store = FileStore::open(&config.cache_dir, Sharing::Exclusive, config.cache_fsync)?;
-        let removed = store.forget_others(registry.iter().map(|host| host.name.as_str()))?;
-        if removed > 0 {
-            tracing::info!(
-                files = removed,
-                "forgot what was cached of hosts that are not registered any more"
-            );
-        }
+        let (store, problem) = open_cache(&config, &registry)?;
         let cluster = cluster_with(&config, registry, Some(Arc::new(store)), clock);
+        if let Some(problem) = &problem {
+            cluster.cache().report_unusable_store(problem);
+        }
         let cluster = Arc::new(cluster.with_hosts_store(Arc::new(state)));
         let mut listeners = Vec::new();
         for address in &config.listen {
@@ -175,6 +171,27 @@ impl Coordinator {
             () = reloads => Ok(()),
         }
     }
+}
+
+/// The cache's directory, and why it cannot be written if so: questions are answered without it, hosts then have to be asked
+/// again after the next start.
+fn open_cache(config: &Config, registry: &Registry) -> Result<(FileStore, Option<StoreError>), StoreError> {
+    let opened = FileStore::open_or_wait(&config.cache_dir, Sharing::Exclusive, config.cache_fsync);
+    let (store, mut problem) = opened?;
+    match store.forget_others(registry.iter().map(|host| host.name.as_str())) {
+        Ok(0) => {}
+        Ok(files) => {
+            tracing::info!(files, "forgot what was cached of hosts that are not registered any more");
+        }
+        Err(error) => problem = problem.or(Some(error)),
+    }
+    if problem.is_some() {
+        tracing::error!(
+            directory = %config.cache_dir.display(),
+            "starting although the cache cannot be written: what is learned of hosts is lost at the next restart"
+        );
+    }
+    Ok((store, problem))
 }
 
 /// A file that cannot be used leaves the cluster as it is and says so.

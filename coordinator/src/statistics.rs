@@ -50,6 +50,8 @@ impl MetricConstructor<Histogram> for FetchBuckets {
 /// What is done with an entry on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreOperation {
+    /// The directory made ready.
+    Open,
     /// Read.
     Load,
     /// Written.
@@ -61,6 +63,7 @@ pub enum StoreOperation {
 impl StoreOperation {
     fn label(self) -> OperationLabel {
         let operation = match self {
+            Self::Open => "open",
             Self::Load => "load",
             Self::Save => "save",
             Self::Remove => "remove",
@@ -137,7 +140,7 @@ impl Statistics {
     /// The store did not.
     pub fn store_failed(&self, operation: StoreOperation) {
         self.store_errors.get_or_create(&operation.label()).inc();
-        if operation == StoreOperation::Save {
+        if matches!(operation, StoreOperation::Open | StoreOperation::Save) {
             self.store_writable.set(0);
         }
     }

@@ -4,6 +4,7 @@
 //! whole: torn, corrupt, from a future clock or of an unknown version means "not there", and is never fatal.
 
 mod disk;
+mod disk_troubles;
 mod entry;
 mod flight;
 mod flights;
@@ -13,6 +14,8 @@ mod host_cache;
 mod slot;
 mod still_fresh;
 mod store;
+mod store_health;
+mod store_opening;
 mod view;
 
 use std::{sync::Arc, time::Duration};
@@ -26,6 +29,7 @@ pub use guest_names::GuestNames;
 pub use host_cache::HostCache;
 pub use slot::Failure;
 pub use store::{FileStore, Sharing, Store, StoreError};
+pub use store_health::StoreProblem;
 pub use view::{HostView, Outcome, ReadOptions};
 
 /// The last known facts of one host.
