@@ -19,6 +19,7 @@ use crate::{
     hosts::{
         ConflictError, HostsFileError, Registry, StateDirectory, StateError, read_hosts_file, read_state,
     },
+    metrics::{self, Counted, NotLocal, Scraper},
     service::ClusterApi,
     statistics::Statistics,
 };
@@ -41,6 +42,9 @@ pub enum ServerError {
     /// The cache directory cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Metrics for other machines.
+    #[error(transparent)]
+    Metrics(#[from] NotLocal),
     /// A configured group does not exist.
     #[error(transparent)]
     Group(#[from] UnknownGroup),
@@ -60,10 +64,20 @@ pub fn cluster_with(
     store: Option<Arc<dyn Store>>,
     clock: SharedClock,
 ) -> Cluster {
-    let statistics = Arc::new(Statistics::default());
+    counting_cluster(config, registry, store, &clock, Arc::default())
+}
+
+/// The same, counting there.
+fn counting_cluster(
+    config: &Config,
+    registry: Registry,
+    store: Option<Arc<dyn Store>>,
+    clock: &SharedClock,
+    statistics: Arc<Statistics>,
+) -> Cluster {
     let fetcher = Fetcher::new(config.fetch_concurrency, config.host_deadline);
     let fetcher = Arc::new(fetcher.with_statistics(Arc::clone(&statistics)));
-    let cache = HostCache::new(store, fetcher, clock, config.ttl, config.failure_ttl);
+    let cache = HostCache::new(store, fetcher, Arc::clone(clock), config.ttl, config.failure_ttl);
     Cluster::new(registry, Arc::new(cache.with_statistics(statistics)))
         .with_cpu_map(config.cpu_map_directory.clone())
 }
@@ -87,6 +101,7 @@ pub fn check(config: &Config) -> Result<Checked, ServerError> {
     if let Some(address) = config.listen.iter().find(|address| !address.is_local() && !config.insecure) {
         return Err(ListenError::Insecure(address.clone()).into());
     }
+    metrics::check(&config.metrics_listen)?;
     let file = read_hosts_file(&config.hosts_file)?;
     tracing::info!(hosts = file.len(), file = %config.hosts_file.display(), "read the hosts file");
     Registry::joined(file.clone(), read_state(&config.state_dir)?)?;
@@ -101,6 +116,9 @@ pub struct Coordinator {
     config: Config,
     cluster: Arc<Cluster>,
     listeners: Vec<Listener>,
+    metrics: Vec<Listener>,
+    scraper: Scraper,
+    statistics: Arc<Statistics>,
     policy: RolePolicy,
 }
 
@@ -117,7 +135,9 @@ impl Coordinator {
         }
         let registry = Registry::joined(file, registered)?;
         let (store, problem) = open_cache(&config, &registry)?;
-        let cluster = cluster_with(&config, registry, Some(Arc::new(store)), clock);
+        let statistics = Arc::new(Statistics::default());
+        let store: Arc<dyn Store> = Arc::new(store);
+        let cluster = counting_cluster(&config, registry, Some(store), &clock, Arc::clone(&statistics));
         if let Some(problem) = &problem {
             cluster.cache().report_unusable_store(problem);
         }
@@ -128,13 +148,21 @@ impl Coordinator {
             tracing::info!(address = %listener.address(), "listening");
             listeners.push(listener);
         }
-        Ok(Self { config, cluster, listeners, policy })
+        let metrics = metrics::listen(&config.metrics_listen, group).await?;
+        let scraper = Scraper::new(Arc::clone(&statistics), Arc::clone(&cluster), &clock);
+        Ok(Self { config, cluster, listeners, metrics, scraper, statistics, policy })
     }
 
     /// Where it listens, with the ports the kernel chose.
     #[must_use]
     pub fn addresses(&self) -> Vec<ListenAddress> {
         self.listeners.iter().map(|listener| listener.address().clone()).collect()
+    }
+
+    /// Where it serves metrics.
+    #[must_use]
+    pub fn metrics_addresses(&self) -> Vec<ListenAddress> {
+        self.metrics.iter().map(|listener| listener.address().clone()).collect()
     }
 
     /// What it answers from.
@@ -157,7 +185,7 @@ impl Coordinator {
             .max_decoding_message_size(REQUEST_MAX_BYTES)
             .max_encoding_message_size(CLUSTER_REPLY_MAX_BYTES);
         let mut routes = standard_routes(SERVICE_NAME).await?;
-        routes.add_service(service);
+        routes.add_service(Counted::new(service, self.statistics));
         let (cluster, hosts_file) = (self.cluster, self.config.hosts_file);
         let reloads = async {
             while reload.recv().await.is_some() {
@@ -166,9 +194,12 @@ impl Coordinator {
             std::future::pending::<()>().await;
         };
         let serving = serve(routes.routes(), self.listeners, &self.policy, Limits::COORDINATOR, shutdown);
+        // Scrapes go on while calls under way end; then they are cut with all else.
+        let scraping = metrics::serve(self.metrics, self.scraper);
         tokio::select! {
             ended = serving => Ok(ended?),
             () = reloads => Ok(()),
+            () = scraping => Ok(()),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Knows records, freshness, files and flights. Must not know what is asked of the facts. An entry is only ever trusted
 //! whole: torn, corrupt, from a future clock or of an unknown version means "not there", and is never fatal.
 
+mod counts;
 mod disk;
 mod disk_troubles;
 mod entry;
@@ -22,6 +23,7 @@ use std::{sync::Arc, time::Duration};
 
 use vmuster_proto::model::{Inventory, Issue, IssueKind, Timestamp, Usage};
 
+pub use counts::Counts;
 pub use entry::{DecodeEntryError, decode_entry, encode_entry};
 pub use flights::Flights;
 pub use freshness::{Age, CLOCK_SKEW_TOLERANCE, age};

@@ -25,7 +25,7 @@ pub use migration::{Guest, MigrationError, MigrationQuestion};
 pub use register::RegisterError;
 
 use crate::{
-    cache::{HostCache, HostView, ReadOptions},
+    cache::{Counts, HostCache, HostView, ReadOptions},
     cpu_map::DEFAULT_CPU_MAP,
     hosts::{HostsStore, Registry, Scope, ScopeError},
 };
@@ -133,6 +133,12 @@ impl Cluster {
             ..summary(view, &registry)
         });
         Ok((summaries.collect(), hosts.len(), next))
+    }
+
+    /// How all hosts stand. Nobody is asked.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.cache.counts(self.registry.load().iter())
     }
 
     /// What is wrong with the coordinator itself.

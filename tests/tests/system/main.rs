@@ -2,6 +2,7 @@
 
 mod admission;
 mod cache_damage;
+mod cache_disk;
 mod cache_rules;
 mod captures;
 mod captures_of_guests;
@@ -20,6 +21,7 @@ mod json_schema;
 mod libvirt;
 mod live_cpu_tools;
 mod live_tools;
+mod metrics;
 mod migration;
 mod mutation;
 mod questions;
