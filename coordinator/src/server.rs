@@ -142,13 +142,14 @@ impl Coordinator {
             cluster.cache().report_unusable_store(problem);
         }
         let cluster = Arc::new(cluster.with_hosts_store(Arc::new(state)));
+        // First: who sees that it listens may scrape it.
+        let metrics = metrics::listen(&config.metrics_listen, group).await?;
         let mut listeners = Vec::new();
         for address in &config.listen {
             let listener = bind(address, config.insecure, group).await?;
             tracing::info!(address = %listener.address(), "listening");
             listeners.push(listener);
         }
-        let metrics = metrics::listen(&config.metrics_listen, group).await?;
         let scraper = Scraper::new(Arc::clone(&statistics), Arc::clone(&cluster), &clock);
         Ok(Self { config, cluster, listeners, metrics, scraper, statistics, policy })
     }
