@@ -18,6 +18,7 @@ mod house_rules;
 mod hung_mount;
 mod json_documents;
 mod json_schema;
+mod last_failures;
 mod libvirt;
 mod live_cpu_tools;
 mod live_tools;
