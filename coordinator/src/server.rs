@@ -64,7 +64,7 @@ pub fn cluster_with(
     store: Option<Arc<dyn Store>>,
     clock: SharedClock,
 ) -> Cluster {
-    counting_cluster(config, registry, store, &clock, Arc::default())
+    counting_cluster(config, registry, store, clock, Arc::default())
 }
 
 /// The same, counting there.
@@ -72,12 +72,12 @@ fn counting_cluster(
     config: &Config,
     registry: Registry,
     store: Option<Arc<dyn Store>>,
-    clock: &SharedClock,
+    clock: SharedClock,
     statistics: Arc<Statistics>,
 ) -> Cluster {
     let fetcher = Fetcher::new(config.fetch_concurrency, config.host_deadline);
     let fetcher = Arc::new(fetcher.with_statistics(Arc::clone(&statistics)));
-    let cache = HostCache::new(store, fetcher, Arc::clone(clock), config.ttl, config.failure_ttl);
+    let cache = HostCache::new(store, fetcher, clock, config.ttl, config.failure_ttl);
     Cluster::new(registry, Arc::new(cache.with_statistics(statistics)))
         .with_cpu_map(config.cpu_map_directory.clone())
 }
@@ -137,7 +137,8 @@ impl Coordinator {
         let (store, problem) = open_cache(&config, &registry)?;
         let statistics = Arc::new(Statistics::default());
         let store: Arc<dyn Store> = Arc::new(store);
-        let cluster = counting_cluster(&config, registry, Some(store), &clock, Arc::clone(&statistics));
+        let cluster =
+            counting_cluster(&config, registry, Some(store), Arc::clone(&clock), Arc::clone(&statistics));
         if let Some(problem) = &problem {
             cluster.cache().report_unusable_store(problem);
         }

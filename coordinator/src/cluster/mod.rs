@@ -25,7 +25,7 @@ pub use migration::{Guest, MigrationError, MigrationQuestion};
 pub use register::RegisterError;
 
 use crate::{
-    cache::{Counts, HostCache, HostView, ReadOptions},
+    cache::{Counts, HostCache, HostView, ReadOptions, StoreProblem},
     cpu_map::DEFAULT_CPU_MAP,
     hosts::{HostsStore, Registry, Scope, ScopeError},
 };
@@ -144,7 +144,7 @@ impl Cluster {
     /// What is wrong with the coordinator itself.
     #[must_use]
     pub fn issues(&self) -> Vec<Issue> {
-        self.cache.store_problem().iter().map(|problem| problem.issue()).collect()
+        self.cache.store_problem().iter().map(StoreProblem::issue).collect()
     }
 
     /// Asks the hosts in scope again; each view comes as its host ends. The first value is how many there will be.
