@@ -29,6 +29,8 @@ if [ "${1:-}" = test ]; then
     [ -e /usr/share/libvirt/cpu_map/x86_features.xml ] || compared="$compared libvirt0"
     command -v qemu-system-x86_64 >/dev/null 2>&1 || compared="$compared qemu-system-x86"
     command -v qemu-img >/dev/null 2>&1 || compared="$compared qemu-utils"
+    # promtool.
+    command -v promtool >/dev/null 2>&1 || compared="$compared prometheus"
     command -v valgrind >/dev/null 2>&1 || compared="$compared valgrind"
     # A Debian root with a systemd to boot; gpg finds the key that signs it.
     command -v mmdebstrap >/dev/null 2>&1 || compared="$compared mmdebstrap"

@@ -42,6 +42,9 @@ pub struct Config {
     pub insecure: bool,
     /// Group of the Unix sockets: its members may ask.
     pub socket_group: Option<String>,
+    /// Where metrics are served over HTTP; loopback addresses and Unix sockets only. Empty: nowhere.
+    #[serde(deserialize_with = "listen_addresses")]
+    pub metrics_listen: Vec<ListenAddress>,
     /// Groups whose members may promise resources.
     pub operator_groups: Vec<String>,
     /// Groups whose members may change who is in the cluster.
@@ -78,6 +81,7 @@ impl Default for Config {
             listen: DEFAULT_SOCKET.parse().into_iter().collect(),
             insecure: false,
             socket_group: None,
+            metrics_listen: Vec::new(),
             operator_groups: Vec::new(),
             admin_groups: Vec::new(),
             hosts_file: "/etc/vmuster/hosts.toml".into(),

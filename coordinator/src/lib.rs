@@ -12,6 +12,7 @@ pub mod cpu_map;
 pub mod fetch;
 pub mod flags;
 pub mod hosts;
+pub mod metrics;
 pub mod migration;
 pub mod server;
 pub mod service;

@@ -19,6 +19,7 @@ use crate::{
     hosts::{
         ConflictError, HostsFileError, Registry, StateDirectory, StateError, read_hosts_file, read_state,
     },
+    metrics::{self, Counted, NotLocal, Scraper},
     service::ClusterApi,
     statistics::Statistics,
 };
@@ -41,6 +42,9 @@ pub enum ServerError {
     /// The cache directory cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Metrics for other machines.
+    #[error(transparent)]
+    Metrics(#[from] NotLocal),
     /// A configured group does not exist.
     #[error(transparent)]
     Group(#[from] UnknownGroup),
@@ -60,7 +64,17 @@ pub fn cluster_with(
     store: Option<Arc<dyn Store>>,
     clock: SharedClock,
 ) -> Cluster {
-    let statistics = Arc::new(Statistics::default());
+    counting_cluster(config, registry, store, clock, Arc::default())
+}
+
+/// The same, counting there.
+fn counting_cluster(
+    config: &Config,
+    registry: Registry,
+    store: Option<Arc<dyn Store>>,
+    clock: SharedClock,
+    statistics: Arc<Statistics>,
+) -> Cluster {
     let fetcher = Fetcher::new(config.fetch_concurrency, config.host_deadline);
     let fetcher = Arc::new(fetcher.with_statistics(Arc::clone(&statistics)));
     let cache = HostCache::new(store, fetcher, clock, config.ttl, config.failure_ttl);
@@ -87,6 +101,7 @@ pub fn check(config: &Config) -> Result<Checked, ServerError> {
     if let Some(address) = config.listen.iter().find(|address| !address.is_local() && !config.insecure) {
         return Err(ListenError::Insecure(address.clone()).into());
     }
+    metrics::check(&config.metrics_listen)?;
     let file = read_hosts_file(&config.hosts_file)?;
     tracing::info!(hosts = file.len(), file = %config.hosts_file.display(), "read the hosts file");
     Registry::joined(file.clone(), read_state(&config.state_dir)?)?;
@@ -101,6 +116,9 @@ pub struct Coordinator {
     config: Config,
     cluster: Arc<Cluster>,
     listeners: Vec<Listener>,
+    metrics: Vec<Listener>,
+    scraper: Scraper,
+    statistics: Arc<Statistics>,
     policy: RolePolicy,
 }
 
@@ -116,29 +134,37 @@ impl Coordinator {
             tracing::info!(hosts = registered.len(), directory = %config.state_dir.display(), "read the registered hosts");
         }
         let registry = Registry::joined(file, registered)?;
-        let store = FileStore::open(&config.cache_dir, Sharing::Exclusive, config.cache_fsync)?;
-        let removed = store.forget_others(registry.iter().map(|host| host.name.as_str()))?;
-        if removed > 0 {
-            tracing::info!(
-                files = removed,
-                "forgot what was cached of hosts that are not registered any more"
-            );
+        let (store, problem) = open_cache(&config, &registry)?;
+        let statistics = Arc::new(Statistics::default());
+        let store: Arc<dyn Store> = Arc::new(store);
+        let cluster =
+            counting_cluster(&config, registry, Some(store), Arc::clone(&clock), Arc::clone(&statistics));
+        if let Some(problem) = &problem {
+            cluster.cache().report_unusable_store(problem);
         }
-        let cluster = cluster_with(&config, registry, Some(Arc::new(store)), clock);
         let cluster = Arc::new(cluster.with_hosts_store(Arc::new(state)));
+        // First: who sees that it listens may scrape it.
+        let metrics = metrics::listen(&config.metrics_listen, group).await?;
         let mut listeners = Vec::new();
         for address in &config.listen {
             let listener = bind(address, config.insecure, group).await?;
             tracing::info!(address = %listener.address(), "listening");
             listeners.push(listener);
         }
-        Ok(Self { config, cluster, listeners, policy })
+        let scraper = Scraper::new(Arc::clone(&statistics), Arc::clone(&cluster), &clock);
+        Ok(Self { config, cluster, listeners, metrics, scraper, statistics, policy })
     }
 
     /// Where it listens, with the ports the kernel chose.
     #[must_use]
     pub fn addresses(&self) -> Vec<ListenAddress> {
         self.listeners.iter().map(|listener| listener.address().clone()).collect()
+    }
+
+    /// Where it serves metrics.
+    #[must_use]
+    pub fn metrics_addresses(&self) -> Vec<ListenAddress> {
+        self.metrics.iter().map(|listener| listener.address().clone()).collect()
     }
 
     /// What it answers from.
@@ -161,7 +187,7 @@ impl Coordinator {
             .max_decoding_message_size(REQUEST_MAX_BYTES)
             .max_encoding_message_size(CLUSTER_REPLY_MAX_BYTES);
         let mut routes = standard_routes(SERVICE_NAME).await?;
-        routes.add_service(service);
+        routes.add_service(Counted::new(service, self.statistics));
         let (cluster, hosts_file) = (self.cluster, self.config.hosts_file);
         let reloads = async {
             while reload.recv().await.is_some() {
@@ -170,11 +196,35 @@ impl Coordinator {
             std::future::pending::<()>().await;
         };
         let serving = serve(routes.routes(), self.listeners, &self.policy, Limits::COORDINATOR, shutdown);
+        // Scrapes go on while calls under way end; then they are cut with all else.
+        let scraping = metrics::serve(self.metrics, self.scraper);
         tokio::select! {
             ended = serving => Ok(ended?),
             () = reloads => Ok(()),
+            () = scraping => Ok(()),
         }
     }
+}
+
+/// The cache's directory, and why it cannot be written if so: questions are answered without it, hosts then have to be asked
+/// again after the next start.
+fn open_cache(config: &Config, registry: &Registry) -> Result<(FileStore, Option<StoreError>), StoreError> {
+    let opened = FileStore::open_or_wait(&config.cache_dir, Sharing::Exclusive, config.cache_fsync);
+    let (store, mut problem) = opened?;
+    match store.forget_others(registry.iter().map(|host| host.name.as_str())) {
+        Ok(0) => {}
+        Ok(files) => {
+            tracing::info!(files, "forgot what was cached of hosts that are not registered any more");
+        }
+        Err(error) => problem = problem.or(Some(error)),
+    }
+    if problem.is_some() {
+        tracing::error!(
+            directory = %config.cache_dir.display(),
+            "starting although the cache cannot be written: what is learned of hosts is lost at the next restart"
+        );
+    }
+    Ok((store, problem))
 }
 
 /// A file that cannot be used leaves the cluster as it is and says so.

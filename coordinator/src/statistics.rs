@@ -23,6 +23,10 @@ use crate::cache::Outcome;
 const FETCH_SECONDS: [f64; 13] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// From an answer out of memory to a refresh of all hosts.
+const CALL_SECONDS: [f64; 13] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0];
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabel {
     outcome: &'static str,
@@ -38,6 +42,26 @@ struct OperationLabel {
     operation: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    method: &'static str,
+    code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MethodLabel {
+    method: &'static str,
+}
+
+#[derive(Debug, Clone)]
+struct CallBuckets;
+
+impl MetricConstructor<Histogram> for CallBuckets {
+    fn new_metric(&self) -> Histogram {
+        Histogram::new(CALL_SECONDS)
+    }
+}
+
 #[derive(Debug, Clone)]
 struct FetchBuckets;
 
@@ -50,6 +74,8 @@ impl MetricConstructor<Histogram> for FetchBuckets {
 /// What is done with an entry on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreOperation {
+    /// The directory made ready.
+    Open,
     /// Read.
     Load,
     /// Written.
@@ -61,6 +87,7 @@ pub enum StoreOperation {
 impl StoreOperation {
     fn label(self) -> OperationLabel {
         let operation = match self {
+            Self::Open => "open",
             Self::Load => "load",
             Self::Save => "save",
             Self::Remove => "remove",
@@ -83,6 +110,8 @@ pub struct Statistics {
     fetch_retries: Counter,
     fetches_in_flight: Gauge,
     fetch_limit: Gauge,
+    calls: Family<CallLabels, Counter>,
+    call_seconds: Family<MethodLabel, Histogram, CallBuckets>,
 }
 
 impl Default for Statistics {
@@ -101,6 +130,8 @@ impl Default for Statistics {
             fetch_retries: Counter::default(),
             fetches_in_flight: Gauge::default(),
             fetch_limit: Gauge::default(),
+            calls: Family::default(),
+            call_seconds: Family::new_with_constructor(CallBuckets),
         }
     }
 }
@@ -137,7 +168,7 @@ impl Statistics {
     /// The store did not.
     pub fn store_failed(&self, operation: StoreOperation) {
         self.store_errors.get_or_create(&operation.label()).inc();
-        if operation == StoreOperation::Save {
+        if matches!(operation, StoreOperation::Open | StoreOperation::Save) {
             self.store_writable.set(0);
         }
     }
@@ -167,7 +198,16 @@ impl Statistics {
         self.fetch_limit.set(number(limit));
     }
 
-    fn register(&self, registry: &mut Registry) {
+    /// A gRPC call ended. Names come from sets that are known: each makes a series for ever.
+    pub fn called(&self, method: &'static str, code: &'static str, took: Duration) {
+        self.calls.get_or_create(&CallLabels { method, code }).inc();
+        self.call_seconds.get_or_create(&MethodLabel { method }).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        registry.register("grpc_calls", "gRPC calls that ended", self.calls.clone());
+        let duration = "Time of a gRPC call to its last byte";
+        registry.register_with_unit("grpc_call_duration", duration, Unit::Seconds, self.call_seconds.clone());
         registry.register("cache_reads", "Hosts read for a question", self.reads.clone());
         registry.register(
             "cache_stale_served",

@@ -5,6 +5,7 @@ pub mod coordinators;
 pub mod fixtures;
 pub mod fleet;
 pub mod libvirt_files;
+pub mod metrics;
 pub mod private_libvirt;
 pub mod programs;
 pub mod raw;

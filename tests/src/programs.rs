@@ -6,7 +6,7 @@ use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::OnceLock,
+    sync::{Arc, Mutex, OnceLock},
 };
 
 pub use rustix::process::Signal;
@@ -84,6 +84,7 @@ pub struct Daemon {
     child: Child,
     /// Where it listens, as it logged it.
     pub address: String,
+    log: Arc<Mutex<String>>,
 }
 
 impl Daemon {
@@ -103,14 +104,29 @@ impl Daemon {
         let address = loop {
             let Some(line) = log.next() else { panic!("{command:?} ended:\n{seen}") };
             let line = line.expect("UTF-8");
+            seen += &(line.clone() + "\n");
             if let Some((_, address)) = line.split_once("address=").filter(|_| line.contains("listening")) {
                 break address.trim().to_owned();
             }
-            seen += &(line + "\n");
         };
         // Somebody must go on reading, or the daemon blocks when the pipe is full.
-        std::thread::spawn(move || log.for_each(drop));
-        Self { child, address }
+        let kept = Arc::new(Mutex::new(seen));
+        let keeping = Arc::clone(&kept);
+        std::thread::spawn(move || {
+            for line in log.map_while(Result::ok) {
+                *keeping.lock().expect("nobody panics") += &(line + "\n");
+            }
+        });
+        Self { child, address, log: kept }
+    }
+
+    /// What it logged so far.
+    ///
+    /// # Panics
+    /// Never.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.log.lock().expect("nobody panics").clone()
     }
 
     /// Its process id.

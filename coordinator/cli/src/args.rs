@@ -185,6 +185,9 @@ pub(crate) enum HostsCommand {
     Refresh {
         /// Which hosts [default: all]
         hosts: Vec<String>,
+        /// All hosts, said outright
+        #[arg(long, conflicts_with = "hosts")]
+        all: bool,
         /// How to show the answer
         #[arg(short, long, value_enum, default_value = "table")]
         output: Output,
@@ -314,6 +317,12 @@ mod tests {
                 "{line}"
             );
         }
+        assert!(matches!(
+            parse("hosts refresh --all").command,
+            Command::Hosts(HostsCommand::Refresh { hosts, all: true, .. }) if hosts.is_empty()
+        ));
+        let both = Arguments::try_parse_from(["vmuster", "hosts", "refresh", "a", "--all"]);
+        assert!(both.is_err(), "all, or those named");
         let refresh = parse("hosts refresh a b --coordinator h:1");
         assert!(
             matches!(refresh.command, Command::Hosts(HostsCommand::Refresh { hosts, .. }) if hosts == ["a", "b"])

@@ -52,6 +52,13 @@ pub(crate) struct HostReport {
     pub(crate) registration: Option<HostRegistration>,
 }
 
+/// The hosts in scope.
+pub(crate) struct HostList {
+    pub(crate) hosts: Vec<HostSummary>,
+    /// What is wrong with the coordinator itself.
+    pub(crate) issues: Vec<Issue>,
+}
+
 /// One step of a refresh.
 pub(crate) struct Refreshed {
     pub(crate) done: u32,
@@ -167,7 +174,7 @@ impl Client {
         &mut self,
         wanted: &ScopeArguments,
         max_age: Option<Duration>,
-    ) -> Result<Vec<HostSummary>, Failure> {
+    ) -> Result<HostList, Failure> {
         let mut hosts = Vec::new();
         let mut page_token = String::new();
         loop {
@@ -184,7 +191,8 @@ impl Client {
             }
             page_token = page.next_page_token;
             if page_token.is_empty() {
-                return Ok(hosts);
+                let issues = convert::issues(page.issues).map_err(nonsense)?;
+                return Ok(HostList { hosts, issues });
             }
         }
     }

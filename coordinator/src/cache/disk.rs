@@ -1,9 +1,6 @@
 //! Records and the disk: threads that a hanging disk may hold, and answers that do not wait for it.
 
-use std::{
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout};
 
@@ -20,12 +17,6 @@ pub(super) const DISK_WORKERS: u32 = 16;
 const SAVE_PATIENCE: Duration = Duration::from_millis(100);
 
 impl HostCache {
-    /// The last failure to keep an entry, once. Answers do not suffer from it, the next start does.
-    #[must_use]
-    pub fn take_store_problem(&self) -> Option<String> {
-        self.store_problem.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
     /// Waits until what is known is also on disk; false if that takes longer than `patience`.
     pub async fn settle(&self, patience: Duration) -> bool {
         timeout(patience, self.disk.acquire_many(DISK_WORKERS)).await.is_ok()
@@ -102,21 +93,9 @@ impl HostCache {
     /// Writes what is known of the host when its turn comes: a write that was late never undoes a later one.
     pub(super) async fn save(self: &Arc<Self>, host: String) {
         let save = self.on_disk(SAVE_PATIENCE, move |cache, store| {
-            let _turn = cache.writing.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(record) = cache.known(&host) else { return };
-            match store.save(&record) {
-                Ok(()) => cache.statistics.store_worked(StoreOperation::Save),
-                Err(error) => cache.report_store_problem(StoreOperation::Save, &error),
-            }
+            cache.write(&host, store);
         });
         save.await;
-    }
-
-    pub(super) fn report_store_problem(&self, operation: StoreOperation, error: &StoreError) {
-        self.statistics.store_failed(operation);
-        let source = std::error::Error::source(error);
-        let text = source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
-        tracing::warn!(problem = text, "cache");
-        *self.store_problem.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+        self.catch_up();
     }
 }

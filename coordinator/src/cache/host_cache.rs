@@ -22,6 +22,7 @@ use super::{
     Flights, HostRecord, HostView, Outcome, ReadOptions, Store,
     disk::{DISK_WORKERS, LOAD_PATIENCE},
     slot::Slot,
+    store_health::StoreHealth,
 };
 use crate::{
     fetch::Fetcher,
@@ -47,7 +48,7 @@ pub struct HostCache {
     pub(super) version: AtomicU64,
     pub(super) loads: Flights<String, ()>,
     fetches: Flights<FlightKey, FlightEnd>,
-    pub(super) store_problem: Mutex<Option<String>>,
+    pub(super) store_health: Mutex<StoreHealth>,
     /// One write at a time, so that they keep their order.
     pub(super) writing: Mutex<()>,
     pub(super) disk: Arc<Semaphore>,
@@ -83,7 +84,7 @@ impl HostCache {
             version: AtomicU64::new(0),
             loads: Flights::default(),
             fetches: Flights::default(),
-            store_problem: Mutex::default(),
+            store_health: Mutex::default(),
             writing: Mutex::default(),
             disk: Arc::new(Semaphore::new(DISK_WORKERS as usize)),
             statistics: Arc::default(),
@@ -149,6 +150,7 @@ impl HostCache {
             hosts.iter().for_each(|host| drop(slots.remove(host)));
             self.version.fetch_add(1, Ordering::Release);
         }
+        self.forget_unsaved(&hosts);
         let removal = self.on_disk(LOAD_PATIENCE, move |cache, store| {
             let _turn = cache.writing.lock().unwrap_or_else(PoisonError::into_inner);
             for host in &hosts {

@@ -3,7 +3,9 @@
 //! Knows records, freshness, files and flights. Must not know what is asked of the facts. An entry is only ever trusted
 //! whole: torn, corrupt, from a future clock or of an unknown version means "not there", and is never fatal.
 
+mod counts;
 mod disk;
+mod disk_troubles;
 mod entry;
 mod flight;
 mod flights;
@@ -14,12 +16,15 @@ mod identity;
 mod slot;
 mod still_fresh;
 mod store;
+mod store_health;
+mod store_opening;
 mod view;
 
 use std::{sync::Arc, time::Duration};
 
 use vmuster_proto::model::{Inventory, Issue, IssueKind, Timestamp, Usage};
 
+pub use counts::Counts;
 pub use entry::{DecodeEntryError, decode_entry, encode_entry};
 pub use flights::Flights;
 pub use freshness::{Age, CLOCK_SKEW_TOLERANCE, age};
@@ -27,6 +32,7 @@ pub use guest_names::GuestNames;
 pub use host_cache::HostCache;
 pub use slot::Failure;
 pub use store::{FileStore, Sharing, Store, StoreError};
+pub use store_health::StoreProblem;
 pub use view::{HostView, Outcome, ReadOptions};
 
 /// The last known facts of one host.

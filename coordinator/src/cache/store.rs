@@ -7,15 +7,17 @@
 use std::{
     collections::HashSet,
     fmt,
-    fs::{DirBuilder, File, OpenOptions, Permissions},
+    fs::{File, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest as _, Sha256};
 
 use super::{DecodeEntryError, HostRecord, decode_entry, encode_entry};
@@ -29,8 +31,8 @@ const FILE_STEM_MAX_BYTES: usize = 200;
 /// Files looked at for hosts that left: the most hosts there may be, twice. What is beyond waits for the next start.
 const LISTED_MAX: usize = 200_000;
 
-const DIRECTORY_MODE: u32 = 0o700;
-const FILE_MODE: u32 = 0o600;
+pub(super) const DIRECTORY_MODE: u32 = 0o700;
+pub(super) const FILE_MODE: u32 = 0o600;
 
 /// What a file name may hold as it is; a dot not at its start (see [`file_stem`]).
 const FILE_NAME_SET: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');
@@ -102,41 +104,31 @@ pub enum Sharing {
 /// A directory of entries.
 #[derive(Debug)]
 pub struct FileStore {
-    hosts: PathBuf,
+    pub(super) directory: PathBuf,
+    pub(super) hosts: PathBuf,
+    pub(super) sharing: Sharing,
     fsync: bool,
     next_temporary: AtomicU64,
-    _lock: File,
+    /// Held while this is; none while the directory cannot be made ready.
+    pub(super) lock: Mutex<Option<File>>,
 }
 
-fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+pub(super) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     let path = path.to_owned();
     move |source| StoreError::Io { action, path, source }
 }
 
 impl FileStore {
-    /// Opens the directory, makes it if needed, and removes what a killed process left half-written.
-    ///
-    /// # Errors
-    /// In use, or the system refused.
-    pub fn open(directory: &Path, sharing: Sharing, fsync: bool) -> Result<Self, StoreError> {
-        let hosts = directory.join("hosts");
-        let mut builder = DirBuilder::new();
-        builder.recursive(true).mode(DIRECTORY_MODE).create(&hosts).map_err(io_error("create", &hosts))?;
-        // Names and addresses of hosts are nobody else's business. `hosts` is ours alone; the directory above may be
-        // anybody's choice, so its mode is only set where it was made here.
-        let private = Permissions::from_mode(DIRECTORY_MODE);
-        std::fs::set_permissions(&hosts, private).map_err(io_error("make private", &hosts))?;
-        let lock_path = directory.join(".lock");
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).write(true).mode(FILE_MODE);
-        let lock = options.open(&lock_path).map_err(io_error("open", &lock_path))?;
-        let operation = match sharing {
-            Sharing::Exclusive => FlockOperation::NonBlockingLockExclusive,
-            Sharing::Shared => FlockOperation::NonBlockingLockShared,
-        };
-        flock(&lock, operation).map_err(|_| StoreError::InUse(directory.to_owned()))?;
-        remove_temporaries(&hosts, sharing)?;
-        Ok(Self { hosts, fsync, next_temporary: AtomicU64::new(0), _lock: lock })
+    /// A store in this directory, which is not touched before [`FileStore::ready`] or a write.
+    pub(super) fn unopened(directory: &Path, sharing: Sharing, fsync: bool) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            hosts: directory.join("hosts"),
+            sharing,
+            fsync,
+            next_temporary: AtomicU64::new(0),
+            lock: Mutex::default(),
+        }
     }
 
     /// Removes what is there of other hosts than these: of those that left while nobody looked. Gives how many files that
@@ -206,6 +198,7 @@ impl Store for FileStore {
     }
 
     fn save(&self, record: &HostRecord) -> Result<(), StoreError> {
+        self.ready()?;
         let target = self.path_of(&record.host);
         let number = self.next_temporary.fetch_add(1, Ordering::Relaxed);
         let temporary = self.hosts.join(format!(".{}-{number}.tmp", std::process::id()));
@@ -239,34 +232,6 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).open(path)
 }
 
-/// Where others work too, only what a process left that no longer runs.
-fn remove_temporaries(hosts: &Path, sharing: Sharing) -> Result<(), StoreError> {
-    #[expect(clippy::disallowed_methods, reason = "the store lists its own directory")]
-    let entries = std::fs::read_dir(hosts).map_err(io_error("list", hosts))?;
-    for entry in entries {
-        let path = entry.map_err(io_error("list", hosts))?.path();
-        let Some(writer) = writer_of_temporary(&path) else { continue };
-        if sharing == Sharing::Exclusive || !Path::new("/proc").join(writer).exists() {
-            match std::fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    // In nobody's way: never a reason not to start.
-                    tracing::warn!(path = %path.display(), %error, "cannot remove what was left half-written");
-                }
-                _ => {}
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The process id in ".PID-NUMBER.tmp".
-fn writer_of_temporary(path: &Path) -> Option<&str> {
-    let name = path.file_name()?.to_str()?.strip_prefix('.')?.strip_suffix(".tmp")?;
-    let (writer, number) = name.split_once('-')?;
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    (digits(writer) && digits(number)).then_some(writer)
-}
-
 fn file_stem(host: &str) -> String {
     let mut encoded = utf8_percent_encode(host, FILE_NAME_SET).to_string();
     if encoded.starts_with('.') {
@@ -284,7 +249,7 @@ fn file_stem(host: &str) -> String {
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "tests set the scene")]
 mod tests {
-    use std::sync::Arc;
+    use std::{os::unix::fs::PermissionsExt as _, sync::Arc};
 
     use super::*;
     use crate::cache::GuestNames;

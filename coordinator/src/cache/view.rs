@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
-use vmuster_proto::model::{Freshness, HostStanding, Problem};
+use vmuster_proto::model::{Freshness, HostFailure, HostStanding, Problem};
 
-use super::HostRecord;
+use super::{Failure, HostRecord};
 use crate::hosts::HostEntry;
 
 /// How fresh a read must be and how long it may take.
@@ -67,5 +67,12 @@ impl HostView {
             collected_at: record.and_then(|record| record.inventory.collected_at),
             problem: self.problem.clone(),
         }
+    }
+}
+
+impl From<Failure> for HostFailure {
+    fn from(failure: Failure) -> Self {
+        let Failure { when, problem, consecutive_count, .. } = failure;
+        Self { problem, failed_at: when, consecutive_count }
     }
 }

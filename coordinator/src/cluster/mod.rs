@@ -15,7 +15,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use futures::{Stream, StreamExt as _, stream::FuturesUnordered};
 use tokio::time::Instant;
-use vmuster_proto::model::HostSummary;
+use vmuster_proto::model::{HostSummary, Issue};
 
 pub use baseline::BaselineQuestion;
 pub use flags::FlagsQuestion;
@@ -25,7 +25,7 @@ pub use migration::{Guest, MigrationError, MigrationQuestion};
 pub use register::RegisterError;
 
 use crate::{
-    cache::{HostCache, HostView, ReadOptions},
+    cache::{Counts, HostCache, HostView, ReadOptions, StoreProblem},
     cpu_map::DEFAULT_CPU_MAP,
     hosts::{HostsStore, Registry, Scope, ScopeError},
 };
@@ -128,7 +128,23 @@ impl Cluster {
         if views.is_empty() && after.is_none() && next.is_none() {
             return Err(none_of_arch(scope));
         }
-        Ok((views.iter().map(|view| summary(view, &registry)).collect(), hosts.len(), next))
+        let summaries = views.iter().map(|view| HostSummary {
+            last_failure: self.cache.last_failure(&view.entry).map(Into::into),
+            ..summary(view, &registry)
+        });
+        Ok((summaries.collect(), hosts.len(), next))
+    }
+
+    /// How all hosts stand. Nobody is asked.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.cache.counts(self.registry.load().iter())
+    }
+
+    /// What is wrong with the coordinator itself.
+    #[must_use]
+    pub fn issues(&self) -> Vec<Issue> {
+        self.cache.store_problem().iter().map(StoreProblem::issue).collect()
     }
 
     /// Asks the hosts in scope again; each view comes as its host ends. The first value is how many there will be.
@@ -192,6 +208,7 @@ fn summary(view: &HostView, registry: &Registry) -> HostSummary {
         issue_count: record.map_or(0, |record| count(record.issues.len())),
         origin: view.entry.origin,
         settings: view.entry.origin.map(|_| registry.settings_of(&view.entry)),
+        last_failure: None,
     }
 }
 

@@ -68,6 +68,7 @@ impl ClusterService for ClusterApi {
             hosts: hosts.iter().map(Into::into).collect(),
             next_page_token: next.unwrap_or_default(),
             host_count: u32::try_from(host_count).unwrap_or(u32::MAX),
+            issues: issues_to_pb(&self.cluster.issues()),
         }))
     }
 

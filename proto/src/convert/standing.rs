@@ -6,7 +6,7 @@ use super::{
     optional_text, section, text, text_map, time, time_to_pb,
 };
 use crate::{
-    model::{Bytes, Freshness, HostStanding, HostSummary, MissingHost, Problem, ProblemKind},
+    model::{Bytes, Freshness, HostFailure, HostStanding, HostSummary, MissingHost, Problem, ProblemKind},
     pb,
 };
 
@@ -105,6 +105,30 @@ impl TryFrom<pb::MissingHost> for MissingHost {
     }
 }
 
+impl From<&HostFailure> for pb::HostFailure {
+    fn from(failure: &HostFailure) -> Self {
+        let HostFailure { problem, failed_at, consecutive_count } = failure;
+        Self {
+            problem: Some(problem.into()),
+            failed_at: Some(time_to_pb(*failed_at)),
+            consecutive_count: *consecutive_count,
+        }
+    }
+}
+
+impl TryFrom<pb::HostFailure> for HostFailure {
+    type Error = DecodeError;
+
+    fn try_from(failure: pb::HostFailure) -> Result<Self, DecodeError> {
+        let unset = |field| DecodeError::new(field, "not set");
+        Ok(Self {
+            problem: problem(failure.problem)?.ok_or_else(|| unset("problem"))?,
+            failed_at: time("failed_at", failure.failed_at)?.ok_or_else(|| unset("failed_at"))?,
+            consecutive_count: failure.consecutive_count,
+        })
+    }
+}
+
 impl From<&HostSummary> for pb::HostSummary {
     fn from(summary: &HostSummary) -> Self {
         Self {
@@ -123,6 +147,7 @@ impl From<&HostSummary> for pb::HostSummary {
             issue_count: summary.issue_count,
             origin: origin_to_pb(summary.origin).into(),
             settings: summary.settings.as_ref().map(Into::into),
+            last_failure: summary.last_failure.as_ref().map(Into::into),
         }
     }
 }
@@ -149,6 +174,7 @@ impl TryFrom<pb::HostSummary> for HostSummary {
             issue_count: summary.issue_count,
             origin,
             settings: section("settings", summary.settings)?,
+            last_failure: section("last_failure", summary.last_failure)?,
         })
     }
 }

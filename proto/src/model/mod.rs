@@ -49,7 +49,7 @@ pub use inventory::{HugepagePool, Inventory, Memory, Numa, NumaNode, System};
 pub use issue::{Issue, IssueKind, sort_issues};
 pub use migration::{Finding, MIGRATION_SCHEMA, MigrationAnswer, MigrationVerdict};
 pub use snapshot::{SNAPSHOT_SCHEMA, Snapshot};
-pub use standing::{Freshness, HostStanding, HostSummary, MissingHost, Problem, ProblemKind};
+pub use standing::{Freshness, HostFailure, HostStanding, HostSummary, MissingHost, Problem, ProblemKind};
 pub use text::{is_unprintable, printable};
 pub use time::{ParseDurationError, Timestamp, TimestampOutOfRange, parse_duration};
 pub use units::{Bytes, ParseBytesError};

@@ -102,6 +102,18 @@ pub struct HostStanding {
     pub problem: Option<Problem>,
 }
 
+/// The last fetch from a host, which failed. Times are explained in cluster_service.proto.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostFailure {
+    /// Why.
+    #[serde(flatten)]
+    pub problem: Problem,
+    /// When it ended.
+    pub failed_at: Timestamp,
+    /// Fetches that failed one after another, this one included.
+    pub consecutive_count: u32,
+}
+
 /// A host in scope that could not be counted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MissingHost {
@@ -146,4 +158,6 @@ pub struct HostSummary {
     pub origin: Option<HostOrigin>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings: Option<HostSettings>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<HostFailure>,
 }

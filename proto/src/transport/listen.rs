@@ -9,7 +9,7 @@ use std::{
 
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
-use super::ListenAddress;
+use super::{ByteStream, ListenAddress};
 
 /// Owner and group may connect.
 const SOCKET_MODE: u32 = 0o660;
@@ -60,6 +60,17 @@ impl Listener {
     #[must_use]
     pub fn address(&self) -> &ListenAddress {
         &self.address
+    }
+
+    /// The next connection, for what speaks no gRPC: whoever may connect may ask.
+    ///
+    /// # Errors
+    /// As of accept(2).
+    pub async fn accept_bytes(&self) -> io::Result<Box<dyn ByteStream>> {
+        Ok(match &self.socket {
+            Socket::Tcp(socket) => Box::new(socket.accept().await?.0),
+            Socket::Unix(socket) => Box::new(socket.accept().await?.0),
+        })
     }
 }
 

@@ -2,9 +2,9 @@
 
 use proptest::{collection, option, prelude::*};
 use vmuster_proto::model::{
-    Bytes, Cpu, CpuTopology, FreeHugepages, Freshness, HostStanding, HostSummary, HugepagePool, Inventory,
-    Issue, IssueKind, Memory, MemoryUsage, Numa, NumaNode, NumaNodeUsage, NumaUsage, OwnProcess, Problem,
-    ProblemKind, System, Usage,
+    Bytes, Cpu, CpuTopology, FreeHugepages, Freshness, HostFailure, HostStanding, HostSummary, HugepagePool,
+    Inventory, Issue, IssueKind, Memory, MemoryUsage, Numa, NumaNode, NumaNodeUsage, NumaUsage, OwnProcess,
+    Problem, ProblemKind, System, Usage,
 };
 
 use crate::{
@@ -193,13 +193,19 @@ prop_compose! {
 }
 
 prop_compose! {
+    pub fn failure()(problem in problem(), failed_at in time(), consecutive_count: u32) -> Option<HostFailure> {
+        failed_at.map(|failed_at| HostFailure { problem, failed_at, consecutive_count })
+    }
+}
+
+prop_compose! {
     pub fn summary()(standing in standing(), labels in collection::btree_map(text(), text(), 0..3), maintenance: bool,
         names in (maybe_text(), maybe_text(), maybe_text()), numbers in any::<[Option<u32>; 5]>(),
         memory_total_bytes in bytes(), issue_count: u32, origin in origin(),
-        settings in option::of(host_settings())) -> HostSummary {
+        settings in option::of(host_settings()), last_failure in failure()) -> HostSummary {
         let (arch, cpu_vendor, cpu_model_name) = names;
         let [socket_count, core_count, thread_count, numa_node_count, host_flag_count] = numbers;
         HostSummary { standing, labels, maintenance, arch, cpu_vendor, cpu_model_name, socket_count, core_count,
-            thread_count, numa_node_count, memory_total_bytes, host_flag_count, issue_count, origin, settings }
+            thread_count, numa_node_count, memory_total_bytes, host_flag_count, issue_count, origin, settings, last_failure }
     }
 }

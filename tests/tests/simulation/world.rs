@@ -143,6 +143,5 @@ where
     });
     prepare(&mut sim);
     sim.run().expect("the day ends well");
-    let lines = log.lock().expect("no panic").clone();
-    lines
+    log.lock().expect("no panic").clone()
 }

@@ -2,6 +2,7 @@
 
 mod admission;
 mod cache_damage;
+mod cache_disk;
 mod cache_rules;
 mod captures;
 mod captures_of_guests;
@@ -17,9 +18,11 @@ mod house_rules;
 mod hung_mount;
 mod json_documents;
 mod json_schema;
+mod last_failures;
 mod libvirt;
 mod live_cpu_tools;
 mod live_tools;
+mod metrics;
 mod migration;
 mod mutation;
 mod questions;

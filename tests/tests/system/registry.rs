@@ -32,11 +32,12 @@ impl House {
         house
     }
 
-    fn configure(&self, state: &str, cache: &str, listen: &str) {
-        let [hosts, state, cache] =
-            ["hosts.toml", state, cache].map(|name| self.at(name).display().to_string());
+    pub(crate) fn configure(&self, state: &str, cache: &str, listen: &str) {
+        let [hosts, state, cache, metrics] =
+            ["hosts.toml", state, cache, "m.sock"].map(|name| self.at(name).display().to_string());
         let config = format!(
-            "hosts_file = '{hosts}'\nstate_dir = '{state}'\ncache_dir = '{cache}'\nlisten = ['{listen}']\n"
+            "hosts_file = '{hosts}'\nstate_dir = '{state}'\ncache_dir = '{cache}'\nlisten = ['{listen}']\n\
+             metrics_listen = ['unix:{metrics}']\n"
         );
         fs::write(self.at("c.toml"), config).expect("a configuration");
     }
@@ -50,25 +51,25 @@ impl House {
     }
 
     /// How a coordinator ends that cannot start.
-    fn refused(&self) -> Ended {
+    pub(crate) fn refused(&self) -> Ended {
         let config = self.at("c.toml").display().to_string();
         run(Command::new(program("vmuster-coordinator")).args(["--config", &config, "serve"]))
     }
 
     /// A command, in words.
-    fn ask(&self, line: &str) -> Ended {
+    pub(crate) fn ask(&self, line: &str) -> Ended {
         let socket = format!("unix:{}", self.at("c.sock").display());
         let words: Vec<_> = ["--coordinator", &socket].into_iter().chain(line.split_whitespace()).collect();
         vmuster(self.home.path(), &words)
     }
 
-    fn done(&self, line: &str) -> String {
+    pub(crate) fn done(&self, line: &str) -> String {
         let ended = self.ask(line);
         assert_eq!((ended.code, ended.stderr.as_str()), (0, ""), "{line}");
         ended.stdout
     }
 
-    fn json(&self, line: &str) -> Value {
+    pub(crate) fn json(&self, line: &str) -> Value {
         serde_json::from_str(&self.done(&format!("{line} -o json"))).expect("JSON")
     }
 
@@ -77,7 +78,7 @@ impl House {
     }
 }
 
-fn stop(mut daemon: Daemon) {
+pub(crate) fn stop(mut daemon: Daemon) {
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.wait(), 0);
 }

@@ -11,9 +11,9 @@ use vmuster_proto::{
 use super::{completeness, register};
 use crate::{
     args::{HostsCommand, Output, ScopeArguments},
-    client::{Client, HostReport},
+    client::{Client, HostList, HostReport},
     exit::{Answered, Exit, Failure},
-    progress::{bar, refresh_first},
+    progress::{Bar, refresh_first},
     render::{self, width},
 };
 
@@ -24,9 +24,13 @@ pub(crate) async fn run(
     keys_are_addresses: bool,
 ) -> Result<Answered, Failure> {
     match command {
-        HostsCommand::List { scope, output } => list(client, scope, *output, max_age).await,
+        HostsCommand::List { scope, output } => {
+            // What is wrong with the one in this process is told when all is done: also what happens after the answer.
+            let tells_issues = !keys_are_addresses;
+            list(client, scope, *output, max_age, tells_issues).await
+        }
         HostsCommand::Show { host, output } => show(client, host, *output, max_age, keys_are_addresses).await,
-        HostsCommand::Refresh { hosts, output } => {
+        HostsCommand::Refresh { hosts, output, .. } => {
             let scope = ScopeArguments { hosts: hosts.clone(), ..ScopeArguments::default() };
             refresh(client, &scope, *output, max_age).await
         }
@@ -41,17 +45,21 @@ async fn list(
     scope: &ScopeArguments,
     output: Output,
     max_age: Option<Duration>,
+    tells_issues: bool,
 ) -> Result<Answered, Failure> {
     let max_age = refresh_first(client, scope, max_age).await?;
-    let hosts = client.list(scope, max_age).await?;
+    let HostList { hosts, issues } = client.list(scope, max_age).await?;
     let text = match output {
         Output::Table => render::hosts::list_table(&hosts, SystemClock.now(), width()),
         Output::Plain => hosts.iter().map(|host| format!("{}\n", host.standing.name)).collect(),
-        Output::Json => render::json(&render::hosts::ListDocument::new(&hosts))?,
-        Output::Yaml => render::yaml(&render::hosts::ListDocument::new(&hosts))?,
+        Output::Json => render::json(&render::hosts::ListDocument::new(&hosts, &issues))?,
+        Output::Yaml => render::yaml(&render::hosts::ListDocument::new(&hosts, &issues))?,
     };
     let exits = completeness(hosts.iter().map(|host| host.standing.freshness));
-    let notes = hosts.iter().filter_map(|host| problem_note(&host.standing)).collect();
+    let issues = issues.iter().filter(|_| tells_issues);
+    let issues =
+        issues.map(|issue| format!("warning: the coordinator's {}: {}", issue.section, issue.detail));
+    let notes = issues.chain(hosts.iter().filter_map(|host| problem_note(&host.standing))).collect();
     Ok(Answered { text, notes, exits })
 }
 
@@ -97,16 +105,15 @@ async fn refresh(
     output: Output,
     max_age: Option<Duration>,
 ) -> Result<Answered, Failure> {
-    let bar = bar();
+    let mut bar = Bar::new();
     let mut steps = client.refresh(scope, Some(max_age.unwrap_or(Duration::ZERO))).await?;
     let mut hosts = Vec::new();
     while let Some(step) = steps.next().await {
         let step = step?;
-        bar.set_length(u64::from(step.of));
-        bar.set_position(u64::from(step.done));
+        bar.step(&step);
         hosts.extend(step.host);
     }
-    bar.finish_and_clear();
+    bar.finish();
     hosts.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
     let text = match output {
         Output::Table => render::hosts::refresh_table(&hosts, width()),

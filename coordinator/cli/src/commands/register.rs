@@ -75,8 +75,8 @@ fn shown(host: &HostSummary, output: Output) -> Result<Answered, Failure> {
     let text = match output {
         Output::Table => render::hosts::list_table(hosts, SystemClock.now(), width()),
         Output::Plain => format!("{}\n", host.standing.name),
-        Output::Json => render::json(&render::hosts::ListDocument::new(hosts))?,
-        Output::Yaml => render::yaml(&render::hosts::ListDocument::new(hosts))?,
+        Output::Json => render::json(&render::hosts::ListDocument::new(hosts, &[]))?,
+        Output::Yaml => render::yaml(&render::hosts::ListDocument::new(hosts, &[]))?,
     };
     Ok(Answered { text, notes: problem_note(&host.standing).into_iter().collect(), ..Answered::default() })
 }

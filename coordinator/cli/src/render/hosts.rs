@@ -1,8 +1,9 @@
 //! Answers about hosts.
 
 use serde::Serialize;
-use vmuster_proto::model::{HostStanding, HostSummary, Inventory, NumaNode, Timestamp, Usage};
+use vmuster_proto::model::{HostStanding, HostSummary, Inventory, Issue, NumaNode, Timestamp, Usage};
 
+pub(crate) use super::host_list::list_table;
 use super::{Columns, age, devices, guests, number, settings, wrapped};
 use crate::client::HostReport;
 
@@ -11,11 +12,14 @@ use crate::client::HostReport;
 pub(crate) struct ListDocument<'a> {
     schema: &'static str,
     hosts: &'a [HostSummary],
+    /// Of the coordinator itself.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    issues: &'a [Issue],
 }
 
 impl<'a> ListDocument<'a> {
-    pub(crate) fn new(hosts: &'a [HostSummary]) -> Self {
-        Self { schema: "vmuster.hosts.v1", hosts }
+    pub(crate) fn new(hosts: &'a [HostSummary], issues: &'a [Issue]) -> Self {
+        Self { schema: "vmuster.hosts.v1", hosts, issues }
     }
 }
 
@@ -51,41 +55,6 @@ impl<'a> RemovedDocument<'a> {
     pub(crate) fn new(name: &'a str) -> Self {
         Self { schema: "vmuster.host_removed.v1", name }
     }
-}
-
-pub(crate) fn list_table(hosts: &[HostSummary], now: Timestamp, width: u16) -> String {
-    let mut list = Columns::new(
-        &["HOST", "FRESHNESS", "AGE", "ARCH", "CPU", "S/C/T", "NODES", "MEMORY", "FLAGS"],
-        width,
-    );
-    let dash = || "-".to_owned();
-    for host in hosts {
-        let standing = &host.standing;
-        let counts = [host.socket_count, host.core_count, host.thread_count].map(number).join("/");
-        let renamed = !standing.reported_name.is_empty() && standing.reported_name != standing.name;
-        let name = if renamed {
-            format!("{} ({})", standing.name, standing.reported_name)
-        } else {
-            standing.name.clone()
-        };
-        list.row([
-            name,
-            // As kubectl marks nodes: 80 characters have no room for a column of its own.
-            if host.maintenance {
-                format!("{},mnt", standing.freshness)
-            } else {
-                standing.freshness.to_string()
-            },
-            age(standing.validated_at, now),
-            host.arch.clone().unwrap_or_else(dash),
-            host.cpu_vendor.clone().unwrap_or_else(dash),
-            counts,
-            number(host.numa_node_count),
-            host.memory_total_bytes.map_or_else(dash, |bytes| bytes.to_string()),
-            number(host.host_flag_count),
-        ]);
-    }
-    list.text()
 }
 
 pub(crate) fn refresh_table(hosts: &[(HostStanding, &'static str)], width: u16) -> String {

@@ -6,6 +6,9 @@ mod baseline_tests;
 mod devices;
 pub(crate) mod flags;
 mod guests;
+mod host_list;
+#[cfg(test)]
+mod host_list_tests;
 pub(crate) mod hosts;
 pub(crate) mod migrate;
 #[cfg(test)]
@@ -89,6 +92,12 @@ impl Columns {
 
     fn row(&mut self, cells: impl Into<Row>) {
         self.table.add_row(cells);
+    }
+
+    /// Characters that are left for one more column.
+    fn room(&self) -> usize {
+        let used: u16 = self.table.column_max_content_widths().iter().map(|width| width + 2).sum();
+        usize::from(self.width.saturating_sub(used))
     }
 
     fn text(mut self) -> String {

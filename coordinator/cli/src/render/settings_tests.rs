@@ -33,7 +33,7 @@ fn settings() -> HostSettings {
     }
 }
 
-fn summary(name: &str, freshness: Freshness, maintenance: bool) -> HostSummary {
+pub(super) fn summary(name: &str, freshness: Freshness, maintenance: bool) -> HostSummary {
     HostSummary {
         standing: standing(name, freshness, Some("2026-11-22T19:00:00Z")),
         labels: labels(&[("rack", "7")]),
@@ -50,6 +50,7 @@ fn summary(name: &str, freshness: Freshness, maintenance: bool) -> HostSummary {
         issue_count: 0,
         origin: Some(HostOrigin::Api),
         settings: Some(settings()),
+        last_failure: None,
     }
 }
 
@@ -92,5 +93,5 @@ fn a_host_shows_what_counts_and_who_says_so() {
 #[test]
 fn one_host_as_json() {
     let hosts = [summary("kvm-01", Freshness::Fresh, true)];
-    assert_snapshot!(crate::render::json(&hosts::ListDocument::new(&hosts)).expect("JSON"));
+    assert_snapshot!(crate::render::json(&hosts::ListDocument::new(&hosts, &[])).expect("JSON"));
 }

@@ -155,6 +155,7 @@ fn hosts_as_a_table() {
         issue_count: 0,
         origin: None,
         settings: None,
+        last_failure: None,
         standing,
     };
     let bare = |standing: HostStanding| HostSummary {
