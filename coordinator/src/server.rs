@@ -125,6 +125,7 @@ impl Coordinator {
             );
         }
         let cluster = cluster_with(&config, registry, Some(Arc::new(store)), clock);
+        cluster.load_ahead();
         let cluster = Arc::new(cluster.with_hosts_store(Arc::new(state)));
         let mut listeners = Vec::new();
         for address in &config.listen {

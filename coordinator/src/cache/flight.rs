@@ -102,7 +102,7 @@ impl HostCache {
                     reported_name,
                     fetched_at: Some(now),
                     validated_at: Some(now),
-                    inventory,
+                    inventory: self.parts.share(inventory),
                     issues: issues.into(),
                     superseded: false,
                     saved_usage: None,

@@ -10,9 +10,13 @@ mod flights;
 mod freshness;
 mod guest_names;
 mod host_cache;
+mod load;
+mod parts;
 mod slot;
 mod still_fresh;
 mod store;
+#[cfg(test)]
+mod testing;
 mod view;
 
 use std::{sync::Arc, time::Duration};
@@ -24,6 +28,7 @@ pub use flights::Flights;
 pub use freshness::{Age, CLOCK_SKEW_TOLERANCE, age};
 pub use guest_names::GuestNames;
 pub use host_cache::HostCache;
+pub use parts::Parts;
 pub use slot::Failure;
 pub use store::{FileStore, Sharing, Store, StoreError};
 pub use view::{HostView, Outcome, ReadOptions};

@@ -23,10 +23,7 @@ pub use baseline::baseline_answer_to_pb;
 pub use guest::cpu_comparison;
 pub use issue::{issues, issues_to_pb};
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    hash::Hash,
-};
+use std::collections::BTreeMap;
 
 use crate::model::{CpuSet, FeatureSet, Hundredths, Timestamp, is_unprintable, printable};
 
@@ -130,7 +127,7 @@ fn list<T, U>(
 /// A map whose keys need no check beyond that texts are texts.
 fn keyed<K: Key, T, U>(
     field: &str,
-    map: HashMap<K, T>,
+    map: BTreeMap<K, T>,
     decode: impl Fn(T) -> Result<U, DecodeError>,
 ) -> Result<BTreeMap<K, U>, DecodeError> {
     if map.len() > LIST_MAX {
@@ -145,7 +142,7 @@ fn keyed<K: Key, T, U>(
 }
 
 /// What keys a map on the wire.
-trait Key: Ord + Hash + std::fmt::Display + Sized {
+trait Key: Ord + std::fmt::Display + Sized {
     fn checked(self, field: &str) -> Result<Self, DecodeError>;
 }
 
