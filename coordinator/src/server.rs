@@ -117,6 +117,10 @@ impl Coordinator {
         }
         let registry = Registry::joined(file, registered)?;
         let store = FileStore::open(&config.cache_dir, Sharing::Exclusive, config.cache_fsync)?;
+        let store = Arc::new(store);
+        let cluster = cluster_with(&config, registry.clone(), Some(Arc::clone(&store) as _), clock);
+        // First, so that it goes on while the rest is done.
+        cluster.load_ahead();
         let removed = store.forget_others(registry.iter().map(|host| host.name.as_str()))?;
         if removed > 0 {
             tracing::info!(
@@ -124,8 +128,6 @@ impl Coordinator {
                 "forgot what was cached of hosts that are not registered any more"
             );
         }
-        let cluster = cluster_with(&config, registry, Some(Arc::new(store)), clock);
-        cluster.load_ahead();
         let cluster = Arc::new(cluster.with_hosts_store(Arc::new(state)));
         let mut listeners = Vec::new();
         for address in &config.listen {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use vmuster_proto::model::{Freshness, Problem, ProblemKind, Timestamp};
 
 use super::{
-    GuestNames, HostCache, HostRecord, HostView, Outcome,
+    HostCache, HostRecord, HostView, Outcome,
     host_cache::{FlightEnd, address_of},
     slot::{Failure, Slot},
 };
@@ -87,8 +87,10 @@ impl HostCache {
         match (fetched, known) {
             (Fetched::Unchanged { reported_name }, Some(known)) => {
                 let known = HostRecord::clone(&known);
+                let guest_names = self.parts.guest_names(&known.inventory);
+                let validated_at = Some(now);
                 let record =
-                    HostRecord { reported_name, validated_at: Some(now), superseded: false, ..known };
+                    HostRecord { reported_name, validated_at, superseded: false, guest_names, ..known };
                 Ok((Arc::new(record), Outcome::Unchanged))
             }
             (Fetched::Unchanged { .. }, None) => Err(Problem::new(
@@ -96,17 +98,18 @@ impl HostCache {
                 "the agent says that nothing changed, but nothing was known",
             )),
             (Fetched::Inventory { reported_name, inventory, issues }, _) => {
+                let inventory = self.parts.share(inventory);
                 let record = HostRecord {
+                    guest_names: self.parts.guest_names(&inventory),
                     host: entry.name.clone(),
                     address: address.to_string(),
                     reported_name,
                     fetched_at: Some(now),
                     validated_at: Some(now),
-                    inventory: self.parts.share(inventory),
+                    inventory,
                     issues: issues.into(),
                     superseded: false,
                     saved_usage: None,
-                    guest_names: GuestNames::default(),
                 };
                 Ok((Arc::new(record), Outcome::Fetched))
             }

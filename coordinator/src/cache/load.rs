@@ -160,7 +160,8 @@ impl HostCache {
     /// Blocks: reads the host's file. What another clock wrote into the future is set aside.
     fn load(&self, host: &str, store: &dyn Store) -> Option<Arc<HostRecord>> {
         let record = match store.load(host, &self.parts) {
-            Ok(record) => record?,
+            Ok(Some(record)) => record,
+            Ok(None) => return None,
             Err(error) => {
                 if matches!(error, StoreError::NotAnEntry { .. }) {
                     self.statistics.set_aside();
@@ -177,7 +178,8 @@ impl HostCache {
             }
             return None;
         }
-        Some(Arc::new(record))
+        let guest_names = self.parts.guest_names(&record.inventory);
+        Some(Arc::new(HostRecord { guest_names, ..record }))
     }
 
     /// What a batch read becomes known, all of it at once.

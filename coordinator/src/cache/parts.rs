@@ -5,11 +5,14 @@
 
 use std::{
     collections::HashMap,
+    hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use sha2::{Digest as _, Sha256};
 use vmuster_proto::model::{Cpu, Hypervisor, Inventory, Numa, PciDevice};
+
+use super::guest_names::{GuestNames, SharedNames};
 
 /// Below this nobody looks for parts that are gone: 64 of them are some kilobytes.
 const SWEEP_MIN: usize = 64;
@@ -19,29 +22,29 @@ type Digest = [u8; 32];
 
 /// Parts of one kind, by digest.
 #[derive(Debug)]
-pub(super) struct Table<T: ?Sized>(Mutex<Known<T>>);
+pub(super) struct Table<T: ?Sized>(Mutex<Known<Digest, T>>);
 
 #[derive(Debug)]
-struct Known<T: ?Sized> {
-    by_digest: HashMap<Digest, Weak<T>>,
+struct Known<K, T: ?Sized> {
+    by_key: HashMap<K, Weak<T>>,
     /// At so many entries those are removed whose part is gone.
     sweep_at: usize,
 }
 
 impl<T: ?Sized> Default for Table<T> {
     fn default() -> Self {
-        Self(Mutex::new(Known { by_digest: HashMap::new(), sweep_at: SWEEP_MIN }))
+        Self(Mutex::default())
     }
 }
 
 impl<T: ?Sized> Table<T> {
-    fn lock(&self) -> MutexGuard<'_, Known<T>> {
+    fn lock(&self) -> MutexGuard<'_, Known<Digest, T>> {
         // The map is never left half-changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn get(&self, digest: &Digest) -> Option<Arc<T>> {
-        self.lock().by_digest.get(digest)?.upgrade()
+        self.lock().get(digest)
     }
 }
 
@@ -67,23 +70,37 @@ impl<T: Part + ?Sized> Table<T> {
     fn shared(&self, part: Arc<T>) -> Arc<T> {
         let digest = Sha256::digest(part.wire_bytes()).into();
         let mut known = self.lock();
-        if let Some(there) = known.by_digest.get(&digest).and_then(Weak::upgrade) {
+        if let Some(there) = known.get(&digest) {
             return there;
         }
-        if known.by_digest.len() >= known.sweep_at {
-            known.sweep();
-        }
-        known.by_digest.insert(digest, Arc::downgrade(&part));
+        known.insert(digest, &part);
         part
     }
 }
 
-impl<T: ?Sized> Known<T> {
+impl<K, T: ?Sized> Default for Known<K, T> {
+    fn default() -> Self {
+        Self { by_key: HashMap::new(), sweep_at: SWEEP_MIN }
+    }
+}
+
+impl<K: Eq + Hash, T: ?Sized> Known<K, T> {
+    fn get(&self, key: &K) -> Option<Arc<T>> {
+        self.by_key.get(key)?.upgrade()
+    }
+
+    fn insert(&mut self, key: K, part: &Arc<T>) {
+        if self.by_key.len() >= self.sweep_at {
+            self.sweep();
+        }
+        self.by_key.insert(key, Arc::downgrade(part));
+    }
+
     /// At most half of the entries are of parts that are gone: hosts that say something new each time cost no more.
     fn sweep(&mut self) {
-        self.by_digest.retain(|_, part| part.strong_count() > 0);
-        self.by_digest.shrink_to(SWEEP_MIN);
-        self.sweep_at = SWEEP_MIN.max(2 * self.by_digest.len());
+        self.by_key.retain(|_, part| part.strong_count() > 0);
+        self.by_key.shrink_to(SWEEP_MIN);
+        self.sweep_at = SWEEP_MIN.max(2 * self.by_key.len());
     }
 }
 
@@ -103,6 +120,9 @@ pub struct Parts {
     pub(super) numas: Table<Numa>,
     pub(super) pcis: Table<[PciDevice]>,
     pub(super) hypervisors: Table<Hypervisor>,
+    /// What follows from a CPU and a hypervisor, by where they are in memory. It holds them, so that nothing else can be
+    /// there while it is known.
+    names: Mutex<Known<[usize; 2], SharedNames>>,
 }
 
 impl Parts {
@@ -122,8 +142,25 @@ impl Parts {
         Arc::new(inventory)
     }
 
+    /// For a record of this inventory: those of other records with the same CPU and hypervisor.
+    #[must_use]
+    pub fn guest_names(&self, inventory: &Inventory) -> GuestNames {
+        let place = |part: Option<*const ()>| part.map_or(0, <*const ()>::addr);
+        let cpu = inventory.cpu.as_ref().map(|cpu| Arc::as_ptr(cpu).cast());
+        let hypervisor = inventory.hypervisor.as_ref().map(|hypervisor| Arc::as_ptr(hypervisor).cast());
+        let key = [place(cpu), place(hypervisor)];
+        let mut known = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let there = known.get(&key);
+        GuestNames::shared(there.unwrap_or_else(|| {
+            let names = Arc::new(SharedNames::of(inventory));
+            known.insert(key, &names);
+            names
+        }))
+    }
+
     /// Lets go of what no record has any more.
     pub fn sweep(&self) {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).sweep();
         self.cpus.lock().sweep();
         self.numas.lock().sweep();
         self.pcis.lock().sweep();
@@ -133,9 +170,9 @@ impl Parts {
     /// How many are known.
     #[must_use]
     pub fn len(&self) -> usize {
-        let Self { cpus, numas, pcis, hypervisors } = self;
-        let [cpus, numas] = [cpus.lock().by_digest.len(), numas.lock().by_digest.len()];
-        cpus + numas + pcis.lock().by_digest.len() + hypervisors.lock().by_digest.len()
+        let Self { cpus, numas, pcis, hypervisors, names: _ } = self;
+        let [cpus, numas] = [cpus.lock().by_key.len(), numas.lock().by_key.len()];
+        cpus + numas + pcis.lock().by_key.len() + hypervisors.lock().by_key.len()
     }
 
     /// Whether none is.
