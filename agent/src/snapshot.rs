@@ -160,13 +160,13 @@ impl Collector {
         let online = inventory.cpu.as_ref().and_then(|cpu| cpu.online.as_ref());
         let before = inputs.as_ref().and_then(CheapInputs::announcement);
         let numa = || collect::numa::collect(root, online);
-        inventory.numa = sections.read_settled("numa", root, before, numa).flatten();
+        inventory.numa = sections.read_settled("numa", root, before, numa).flatten().map(Arc::new);
         if let (Some(cpu), Some(numa)) = (&mut inventory.cpu, &inventory.numa) {
-            collect::cpu::place_on_nodes(cpu, numa);
+            collect::cpu::place_on_nodes(Arc::make_mut(cpu), numa);
         }
         let kept_pci = &mut self.kept_pci;
         let pci = || collect::pci::collect(root, before, kept_pci);
-        inventory.pci = sections.read_settled("pci", root, before, pci).flatten();
+        inventory.pci = sections.read_settled("pci", root, before, pci).flatten().map(Arc::from);
         inventory.disks =
             sections.read_settled("disks", root, before, || collect::disks::collect(root)).flatten();
         inventory.nics =
@@ -211,9 +211,9 @@ impl Collector {
             ((cpu, arch), issues)
         });
         let (cpu, arch) = reading.unwrap_or_default();
-        inventory.cpu = cpu;
+        inventory.cpu = cpu.map(Arc::new);
         let signature = facts.as_ref().and_then(|facts| facts.hypervisor_signature.as_deref());
-        let hints = CpuHints::new(facts.as_ref(), inventory.cpu.as_ref(), signature);
+        let hints = CpuHints::new(facts.as_ref(), inventory.cpu.as_deref(), signature);
         let system = sections.read("system", || match &self.host.source {
             HostSource::Live(root) => collect::system::live(root, hints),
             HostSource::Recorded(host) => {
@@ -282,12 +282,13 @@ impl Collector {
             (read, issues)
         })?;
         if let Some(guest) = read.guests.guest {
-            inventory.cpu.get_or_insert_default().guest = Some(guest);
+            Arc::make_mut(inventory.cpu.get_or_insert_default()).guest = Some(guest);
         }
-        inventory.hypervisor = read.guests.hypervisor;
+        let mut hypervisor = read.guests.hypervisor;
         if let Some(kvm) = kvm.filter(|kvm| !kvm.is_empty()) {
-            inventory.hypervisor.get_or_insert_default().kvm_parameters.clone_from(kvm);
+            hypervisor.get_or_insert_default().kvm_parameters.clone_from(kvm);
         }
+        inventory.hypervisor = hypervisor.map(Arc::new);
         read.standing
     }
 

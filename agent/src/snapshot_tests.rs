@@ -117,15 +117,15 @@ fn flags_on_some_cpus_only() {
             .concat();
     let tree = RecordedTree::whole_host().file("/proc/cpuinfo", &cpuinfo);
     let cpu = snapshot(&tree).inventory.cpu.expect("a cpu section");
-    assert_eq!(cpu.host_flags.expect("flags").names(), ["fpu", "lm"]);
+    assert_eq!(cpu.host_flags.as_ref().expect("flags").names(), ["fpu", "lm"]);
     let rare: Vec<String> =
         cpu.host_flags_not_on_all.iter().map(|(flag, cpus)| format!("{flag} {cpus}")).collect();
     assert_eq!(rare, ["avx512f 0,2-3", "sse 0-1"]);
     // An offline CPU's flags do not count.
     let tree = tree.file("/sys/devices/system/cpu/online", "0,2-3\n");
     let cpu = snapshot(&tree).inventory.cpu.expect("a cpu section");
-    assert_eq!(cpu.host_flags.expect("flags").names(), ["avx512f", "fpu", "lm"]);
-    assert_eq!((cpu.offline, cpu.thread_count, cpu.core_count), ("1".parse().ok(), Some(3), Some(2)));
+    assert_eq!(cpu.host_flags.as_ref().expect("flags").names(), ["avx512f", "fpu", "lm"]);
+    assert_eq!((cpu.offline.clone(), cpu.thread_count, cpu.core_count), ("1".parse().ok(), Some(3), Some(2)));
 }
 
 #[test]
@@ -246,9 +246,9 @@ fn old_kernels_have_masks_and_no_lists() {
     let snapshot = snapshot(&tree);
     assert_eq!(told(&snapshot), ["cpu.present missing"]);
     let cpu = snapshot.inventory.cpu.expect("a cpu section");
-    assert_eq!((cpu.online, cpu.offline), ("0-2".parse().ok(), "3".parse().ok()));
+    assert_eq!((cpu.online.clone(), cpu.offline.clone()), ("0-2".parse().ok(), "3".parse().ok()));
     assert_eq!((cpu.core_count, cpu.threads_per_core, cpu.socket_count), (Some(2), Some(2), Some(2)));
-    let nodes = snapshot.inventory.numa.expect("nodes").nodes;
+    let nodes = &snapshot.inventory.numa.expect("nodes").nodes;
     assert_eq!(
         nodes.iter().map(|node| node.cpus.clone()).collect::<Vec<_>>(),
         ["0-1".parse().ok(), "2".parse().ok()]
@@ -345,11 +345,14 @@ fn a_captured_host() {
     let snapshot = whole(&mut collector_of(source));
     assert_eq!(snapshot.name, "skylake-smt");
     let cpu = snapshot.inventory.cpu.expect("a cpu section");
-    assert_eq!((cpu.online, cpu.offline), ("0-4,6-12,14-15".parse().ok(), "5,13".parse().ok()));
+    assert_eq!(
+        (cpu.online.clone(), cpu.offline.clone()),
+        ("0-4,6-12,14-15".parse().ok(), "5,13".parse().ok())
+    );
     let counts = (cpu.socket_count, cpu.core_count, cpu.thread_count, cpu.threads_per_core);
     assert_eq!(counts, (Some(2), Some(8), Some(14), Some(2)));
-    assert_eq!(cpu.host_flags.map(|flags| flags.len()), Some(64));
-    let nodes = snapshot.inventory.numa.expect("nodes").nodes;
+    assert_eq!(cpu.host_flags.as_ref().map(vmuster_proto::model::FeatureSet::len), Some(64));
+    let nodes = &snapshot.inventory.numa.expect("nodes").nodes;
     assert_eq!(
         nodes.iter().map(|node| node.cpus.clone()).collect::<Vec<_>>(),
         ["0-4,6-7", "8-12,14-15", ""].map(|cpus| cpus.parse().ok())

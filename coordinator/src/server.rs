@@ -134,14 +134,20 @@ impl Coordinator {
             tracing::info!(hosts = registered.len(), directory = %config.state_dir.display(), "read the registered hosts");
         }
         let registry = Registry::joined(file, registered)?;
-        let (store, problem) = open_cache(&config, &registry)?;
-        let statistics = Arc::new(Statistics::default());
-        let store: Arc<dyn Store> = Arc::new(store);
-        let cluster =
-            counting_cluster(&config, registry, Some(store), Arc::clone(&clock), Arc::clone(&statistics));
-        if let Some(problem) = &problem {
-            cluster.cache().report_unusable_store(problem);
-        }
+        let opened = FileStore::open_or_wait(&config.cache_dir, Sharing::Exclusive, config.cache_fsync);
+        let (store, problem) = opened?;
+        let (store, statistics) = (Arc::new(store), Arc::new(Statistics::default()));
+        let shared: Arc<dyn Store> = Arc::<FileStore>::clone(&store);
+        let cluster = counting_cluster(
+            &config,
+            registry.clone(),
+            Some(shared),
+            Arc::clone(&clock),
+            Arc::clone(&statistics),
+        );
+        // First, so that it goes on while the rest is done.
+        cluster.load_ahead();
+        forget_others(&config, &cluster, &store, problem, &registry);
         let cluster = Arc::new(cluster.with_hosts_store(Arc::new(state)));
         // First: who sees that it listens may scrape it.
         let metrics = metrics::listen(&config.metrics_listen, group).await?;
@@ -206,11 +212,15 @@ impl Coordinator {
     }
 }
 
-/// The cache's directory, and why it cannot be written if so: questions are answered without it, hosts then have to be asked
-/// again after the next start.
-fn open_cache(config: &Config, registry: &Registry) -> Result<(FileStore, Option<StoreError>), StoreError> {
-    let opened = FileStore::open_or_wait(&config.cache_dir, Sharing::Exclusive, config.cache_fsync);
-    let (store, mut problem) = opened?;
+/// Entries of hosts that left while nobody looked are removed. A directory that cannot be written is no reason not to start:
+/// questions are answered without it, hosts then have to be asked again after the next start.
+fn forget_others(
+    config: &Config,
+    cluster: &Cluster,
+    store: &FileStore,
+    mut problem: Option<StoreError>,
+    registry: &Registry,
+) {
     match store.forget_others(registry.iter().map(|host| host.name.as_str())) {
         Ok(0) => {}
         Ok(files) => {
@@ -218,13 +228,13 @@ fn open_cache(config: &Config, registry: &Registry) -> Result<(FileStore, Option
         }
         Err(error) => problem = problem.or(Some(error)),
     }
-    if problem.is_some() {
+    if let Some(problem) = problem {
         tracing::error!(
             directory = %config.cache_dir.display(),
             "starting although the cache cannot be written: what is learned of hosts is lost at the next restart"
         );
+        cluster.cache().report_unusable_store(&problem);
     }
-    Ok((store, problem))
 }
 
 /// A file that cannot be used leaves the cluster as it is and says so.

@@ -91,7 +91,7 @@ impl ScriptedAgent {
                 boot_id: Some(version.to_string()),
                 ..System::default()
             }),
-            cpu: Some(Cpu { host_flags, ..Cpu::default() }),
+            cpu: Some(Arc::new(Cpu { host_flags, ..Cpu::default() })),
             ..Inventory::default()
         }
     }

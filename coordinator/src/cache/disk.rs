@@ -2,13 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
-use super::{Age, HostCache, Store, StoreError, age};
-use crate::statistics::StoreOperation;
-
-/// An entry is read in a millisecond. A disk that takes this long hangs, and answers do not wait for it.
-pub(super) const LOAD_PATIENCE: Duration = Duration::from_secs(2);
+use super::{HostCache, Store};
 
 /// Threads that a hanging disk may hold; the runtime has 512 for everything.
 pub(super) const DISK_WORKERS: u32 = 16;
@@ -44,50 +40,6 @@ impl HostCache {
         if timeout(patience, working).await.is_err() {
             tracing::warn!("the cache's disk did not answer within {patience:?}; it is slow or hangs");
         }
-    }
-
-    /// Leaves time to ask the host as if it were not known.
-    pub(super) async fn load_once(self: &Arc<Self>, host: &str, deadline: Instant) {
-        if self.slot(host).is_some_and(|slot| slot.loaded) {
-            return;
-        }
-        self.make_room(host);
-        let (cache, name) = (Arc::clone(self), host.to_owned());
-        let load = || async move {
-            cache.on_disk(LOAD_PATIENCE, move |cache, store| cache.load(&name, store)).await;
-        };
-        let left = deadline.saturating_duration_since(Instant::now());
-        // Too late is as good as not there: the host is asked.
-        let _ = timeout(LOAD_PATIENCE.min(left / 2), self.loads.join(host.to_owned(), load)).await;
-    }
-
-    /// Blocks: reads the host's file. What another clock wrote into the future is set aside.
-    fn load(&self, host: &str, store: &dyn Store) {
-        let record = match store.load(host) {
-            Ok(record) => record.filter(|record| {
-                let future = age(record.validated_at, self.clock.now(), self.ttl) == Age::FromTheFuture;
-                if future {
-                    tracing::warn!(host, validated_at = ?record.validated_at, "set aside an entry from a future clock");
-                    match store.set_aside(host) {
-                        Ok(()) => self.statistics.set_aside(),
-                        Err(error) => self.report_store_problem(StoreOperation::Load, &error),
-                    }
-                }
-                !future
-            }),
-            Err(error) => {
-                if matches!(error, StoreError::NotAnEntry { .. }) {
-                    self.statistics.set_aside();
-                }
-                self.report_store_problem(StoreOperation::Load, &error);
-                None
-            }
-        };
-        // A flight that ended meanwhile knows better.
-        self.change_known(host, |slot| {
-            slot.loaded = true;
-            slot.record = slot.record.take().or(record.map(Arc::new));
-        });
     }
 
     /// Writes what is known of the host when its turn comes: a write that was late never undoes a later one.

@@ -4,7 +4,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::{
     HostCache, Store, StoreError,
-    disk::LOAD_PATIENCE,
+    load::LOAD_PATIENCE,
     store_health::{Line, StoreHealth, StoreProblem},
 };
 use crate::statistics::StoreOperation;

@@ -12,14 +12,17 @@
 
 use std::sync::Arc;
 
-use prost::Message;
+use prost::{Message, bytes::Bytes};
 use vmuster_proto::{
     convert::{self, DecodeError},
-    model::{Inventory, Timestamp},
+    model::{Cpu, Hypervisor, Inventory, Numa, PciDevice, Timestamp},
     pb,
 };
 
-use super::{GuestNames, HostRecord};
+use super::{
+    GuestNames, HostRecord, Parts,
+    parts::{Part, Table},
+};
 
 const MAGIC: [u8; 8] = *b"VMUSTINV";
 const VERSION: u32 = 1;
@@ -72,11 +75,158 @@ struct Body {
     #[prost(uint64, optional, tag = "5")]
     validated_at_unix_millis: Option<u64>,
     #[prost(message, optional, tag = "6")]
-    inventory: Option<pb::Inventory>,
+    inventory: Option<InventoryBytes>,
     #[prost(message, repeated, tag = "7")]
     issues: Vec<pb::Issue>,
     #[prost(bool, tag = "8")]
     superseded: bool,
+}
+
+/// As [`pb::Inventory`], with those sections left as bytes that many hosts have alike: one that is there already needs no
+/// decoding.
+#[derive(Clone, PartialEq, Message)]
+struct InventoryBytes {
+    #[prost(message, optional, tag = "1")]
+    collected_at: Option<prost_types::Timestamp>,
+    #[prost(string, tag = "2")]
+    fingerprint: String,
+    #[prost(string, tag = "3")]
+    agent_version: String,
+    #[prost(message, optional, tag = "4")]
+    system: Option<pb::System>,
+    #[prost(bytes = "bytes", optional, tag = "5")]
+    cpu: Option<Bytes>,
+    #[prost(bytes = "bytes", optional, tag = "6")]
+    numa: Option<Bytes>,
+    #[prost(message, optional, tag = "7")]
+    memory: Option<pb::Memory>,
+    #[prost(message, optional, tag = "8")]
+    disks: Option<pb::Disks>,
+    #[prost(bytes = "bytes", optional, tag = "9")]
+    pci: Option<Bytes>,
+    #[prost(message, optional, tag = "10")]
+    nics: Option<pb::Nics>,
+    #[prost(bytes = "bytes", optional, tag = "11")]
+    hypervisor: Option<Bytes>,
+}
+
+impl From<&Inventory> for InventoryBytes {
+    fn from(inventory: &Inventory) -> Self {
+        // Whole, so that a new section cannot be forgotten here.
+        let pb::Inventory {
+            collected_at,
+            fingerprint,
+            agent_version,
+            system,
+            cpu,
+            numa,
+            memory,
+            disks,
+            pci,
+            nics,
+            hypervisor,
+        } = inventory.into();
+        Self {
+            collected_at,
+            fingerprint,
+            agent_version,
+            system,
+            cpu: cpu.map(|cpu| cpu.encode_to_vec().into()),
+            numa: numa.map(|numa| numa.encode_to_vec().into()),
+            memory,
+            disks,
+            pci: pci.map(|pci| pci.encode_to_vec().into()),
+            nics,
+            hypervisor: hypervisor.map(|hypervisor| hypervisor.encode_to_vec().into()),
+        }
+    }
+}
+
+impl InventoryBytes {
+    fn decode_with(self, parts: &Parts) -> Result<Inventory, DecodeEntryError> {
+        let Self {
+            collected_at,
+            fingerprint,
+            agent_version,
+            system,
+            cpu,
+            numa,
+            memory,
+            disks,
+            pci,
+            nics,
+            hypervisor,
+        } = self;
+        let own = decoded(pb::Inventory {
+            collected_at,
+            fingerprint,
+            agent_version,
+            system,
+            memory,
+            disks,
+            nics,
+            ..pb::Inventory::default()
+        })?;
+        let cpu = shared(&parts.cpus, cpu, |cpu| {
+            Ok(decoded(pb::Inventory { cpu: Some(message(cpu)?), ..pb::Inventory::default() })?.cpu)
+        });
+        let numa = shared(&parts.numas, numa, |numa| {
+            Ok(decoded(pb::Inventory { numa: Some(message(numa)?), ..pb::Inventory::default() })?.numa)
+        });
+        let pci = shared(&parts.pcis, pci, |pci| {
+            Ok(decoded(pb::Inventory { pci: Some(message(pci)?), ..pb::Inventory::default() })?.pci)
+        });
+        let hypervisor = shared(&parts.hypervisors, hypervisor, |hypervisor| {
+            let hypervisor = Some(message(hypervisor)?);
+            Ok(decoded(pb::Inventory { hypervisor, ..pb::Inventory::default() })?.hypervisor)
+        });
+        Ok(Inventory { cpu: cpu?, numa: numa?, pci: pci?, hypervisor: hypervisor?, ..own })
+    }
+}
+
+impl Part for Cpu {
+    fn wire_bytes(&self) -> Vec<u8> {
+        pb::Cpu::from(self).encode_to_vec()
+    }
+}
+
+impl Part for Numa {
+    fn wire_bytes(&self) -> Vec<u8> {
+        pb::Numa::from(self).encode_to_vec()
+    }
+}
+
+impl Part for [PciDevice] {
+    fn wire_bytes(&self) -> Vec<u8> {
+        pb::PciDevices::from(self).encode_to_vec()
+    }
+}
+
+impl Part for Hypervisor {
+    fn wire_bytes(&self) -> Vec<u8> {
+        pb::Hypervisor::from(self).encode_to_vec()
+    }
+}
+
+fn message<M: Message + Default>(bytes: &[u8]) -> Result<M, DecodeEntryError> {
+    M::decode(bytes).map_err(DecodeEntryError::Body)
+}
+
+fn decoded(inventory: pb::Inventory) -> Result<Inventory, DecodeEntryError> {
+    inventory.try_into().map_err(DecodeEntryError::Field)
+}
+
+fn invalid(field: &str, problem: &str) -> DecodeEntryError {
+    DecodeEntryError::Field(DecodeError { field: field.to_owned(), problem: problem.to_owned() })
+}
+
+fn shared<T: Part + ?Sized>(
+    table: &Table<T>,
+    bytes: Option<Bytes>,
+    decode: impl FnOnce(&[u8]) -> Result<Option<Arc<T>>, DecodeEntryError>,
+) -> Result<Option<Arc<T>>, DecodeEntryError> {
+    let decode = |bytes: &[u8]| decode(bytes)?.ok_or_else(|| invalid("inventory", "lost while decoding"));
+    bytes.map(|bytes| table.decoded(&bytes, decode)).transpose()
 }
 
 fn checksum(version_and_length: &[u8], body: &[u8]) -> [u8; 4] {
@@ -112,11 +262,13 @@ pub fn encode_entry(record: &HostRecord) -> Vec<u8> {
     bytes
 }
 
-/// The record of `host` in a file's content.
+/// The record of `host` in a file's content, with the parts that are there already.
 ///
 /// # Errors
 /// Anything but exactly what [`encode_entry`] wrote.
-pub fn decode_entry(host: &str, bytes: &[u8]) -> Result<HostRecord, DecodeEntryError> {
+pub fn decode_entry(host: &str, bytes: Vec<u8>, parts: &Parts) -> Result<HostRecord, DecodeEntryError> {
+    // Shared, so that sections are taken out of it without a copy.
+    let bytes = Bytes::from(bytes);
     let truncated = |want| DecodeEntryError::Truncated { have: bytes.len(), want };
     let (header, body) = bytes.split_at_checked(HEADER_BYTES).ok_or_else(|| truncated(HEADER_BYTES))?;
     let number = |at: usize| header[at..at + 4].try_into().map_or(0, u32::from_le_bytes);
@@ -136,13 +288,10 @@ pub fn decode_entry(host: &str, bytes: &[u8]) -> Result<HostRecord, DecodeEntryE
     if header[16..20] != checksum(&header[8..16], body) {
         return Err(DecodeEntryError::Checksum);
     }
-    let body = Body::decode(body).map_err(DecodeEntryError::Body)?;
+    let body = Body::decode(bytes.slice(HEADER_BYTES..)).map_err(DecodeEntryError::Body)?;
     if body.host != host {
         return Err(DecodeEntryError::WrongHost(body.host));
     }
-    let invalid = |field: &str, problem: &str| {
-        DecodeEntryError::Field(DecodeError { field: field.to_owned(), problem: problem.to_owned() })
-    };
     let time = |field: &str, millis: Option<u64>| {
         let time = millis.map(Timestamp::from_unix_millis).transpose();
         time.map_err(|error| invalid(field, &error.to_string()))
@@ -154,10 +303,14 @@ pub fn decode_entry(host: &str, bytes: &[u8]) -> Result<HostRecord, DecodeEntryE
         reported_name: body.reported_name,
         fetched_at: time("fetched_at", body.fetched_at_unix_millis)?,
         validated_at: time("validated_at", body.validated_at_unix_millis)?,
-        inventory: Arc::new(Inventory::try_from(inventory).map_err(DecodeEntryError::Field)?),
+        inventory: Arc::new(inventory.decode_with(parts)?),
         issues: convert::issues(body.issues).map_err(DecodeEntryError::Field)?.into(),
         superseded: body.superseded,
         saved_usage: None,
         guest_names: GuestNames::default(),
     })
 }
+
+#[cfg(test)]
+#[path = "entry_tests.rs"]
+mod tests;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use vmuster_proto::model::{Freshness, Problem, ProblemKind, Timestamp};
 
 use super::{
-    GuestNames, HostCache, HostRecord, HostView, Outcome,
+    HostCache, HostRecord, HostView, Outcome,
     host_cache::{FlightEnd, address_of},
     identity,
     slot::{Failure, Slot},
@@ -98,8 +98,10 @@ impl HostCache {
             (Fetched::Unchanged { reported_name }, Some(known)) => {
                 identity::check(entry, &reported_name, identity::machine_id_of(&known.inventory))?;
                 let known = HostRecord::clone(&known);
+                let guest_names = self.parts.guest_names(&known.inventory);
+                let validated_at = Some(now);
                 let record =
-                    HostRecord { reported_name, validated_at: Some(now), superseded: false, ..known };
+                    HostRecord { reported_name, validated_at, superseded: false, guest_names, ..known };
                 Ok((Arc::new(record), Outcome::Unchanged))
             }
             (Fetched::Unchanged { .. }, None) => Err(Problem::new(
@@ -112,7 +114,9 @@ impl HostCache {
                 if before.is_some_and(|before| identity::machine_id_of(&inventory) != Some(before)) {
                     tracing::warn!(host = entry.name, before, now = ?identity::machine_id_of(&inventory), "another machine than before");
                 }
+                let inventory = self.parts.share(inventory);
                 let record = HostRecord {
+                    guest_names: self.parts.guest_names(&inventory),
                     host: entry.name.clone(),
                     address: address.to_string(),
                     reported_name,
@@ -122,7 +126,6 @@ impl HostCache {
                     issues: issues.into(),
                     superseded: false,
                     saved_usage: None,
-                    guest_names: GuestNames::default(),
                 };
                 Ok((Arc::new(record), Outcome::Fetched))
             }

@@ -1,15 +1,35 @@
 //! Machine types and CPU models of a host as sets, made once a record: 10,000 hosts have some hundred of each, and to
 //! compare them word by word would cost each question 100 ms.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use vmuster_proto::model::{FeatureSet, Inventory};
+use vmuster_proto::model::{Cpu, FeatureSet, Hypervisor, Inventory};
 
 use super::HostRecord;
 
 /// See [`HostRecord::machine_types`] and [`HostRecord::usable_models`].
 #[derive(Debug, Default)]
-pub struct GuestNames(OnceLock<Sets>);
+pub struct GuestNames(Arc<SharedNames>);
+
+/// Of all records with the same CPU and hypervisor.
+#[derive(Debug, Default)]
+pub(super) struct SharedNames {
+    /// Held, not read: while these are there nothing else can be in their place.
+    _of: (Option<Arc<Cpu>>, Option<Arc<Hypervisor>>),
+    sets: OnceLock<Sets>,
+}
+
+impl SharedNames {
+    pub(super) fn of(inventory: &Inventory) -> Self {
+        Self { _of: (inventory.cpu.clone(), inventory.hypervisor.clone()), sets: OnceLock::new() }
+    }
+}
+
+impl GuestNames {
+    pub(super) fn shared(names: Arc<SharedNames>) -> Self {
+        Self(names)
+    }
+}
 
 #[derive(Debug)]
 struct Sets {
@@ -59,7 +79,7 @@ fn reported(names: &[String]) -> Option<FeatureSet> {
 
 impl HostRecord {
     fn names(&self) -> &Sets {
-        self.guest_names.0.get_or_init(|| Sets::of(&self.inventory))
+        self.guest_names.0.sets.get_or_init(|| Sets::of(&self.inventory))
     }
 
     /// Machine types guests can have, aliases not counted. None: the host does not report any.

@@ -19,8 +19,9 @@ use vmuster_proto::{
 };
 
 use super::{
-    Flights, HostRecord, HostView, Outcome, ReadOptions, Store,
-    disk::{DISK_WORKERS, LOAD_PATIENCE},
+    Flights, HostRecord, HostView, Outcome, Parts, ReadOptions, Store,
+    disk::DISK_WORKERS,
+    load::{LOAD_PATIENCE, Loads},
     slot::Slot,
     store_health::StoreHealth,
 };
@@ -46,7 +47,8 @@ pub struct HostCache {
     pub(super) slots: RwLock<HashMap<String, Slot>>,
     /// Of `slots`: raised whenever they change, while they are locked.
     pub(super) version: AtomicU64,
-    pub(super) loads: Flights<String, ()>,
+    pub(super) loads: Loads,
+    pub(super) parts: Parts,
     fetches: Flights<FlightKey, FlightEnd>,
     pub(super) store_health: Mutex<StoreHealth>,
     /// One write at a time, so that they keep their order.
@@ -82,7 +84,8 @@ impl HostCache {
             failure_ttl: Duration::ZERO,
             slots: RwLock::new(records.into_iter().map(slot).collect()),
             version: AtomicU64::new(0),
-            loads: Flights::default(),
+            loads: Loads::default(),
+            parts: Parts::default(),
             fetches: Flights::default(),
             store_health: Mutex::default(),
             writing: Mutex::default(),
@@ -97,6 +100,12 @@ impl HostCache {
         Self { statistics, ..self }
     }
 
+    /// What hosts have alike.
+    #[must_use]
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
     /// Who asks agents; None for saved snapshots.
     #[must_use]
     pub fn fetcher(&self) -> Option<&Arc<Fetcher>> {
@@ -105,6 +114,16 @@ impl HostCache {
 
     /// The host as it stands, asked again if that is not fresh enough.
     pub async fn read(self: &Arc<Self>, entry: &Arc<HostEntry>, options: ReadOptions) -> HostView {
+        self.load_once([entry.name.as_str()], options.deadline).await;
+        self.read_loaded(entry, options).await
+    }
+
+    /// As [`HostCache::read`], with what is in memory.
+    pub(super) async fn read_loaded(
+        self: &Arc<Self>,
+        entry: &Arc<HostEntry>,
+        options: ReadOptions,
+    ) -> HostView {
         let view = self.read_uncounted(entry, options).await;
         self.statistics.read(view.outcome, 1);
         if view.outcome == Outcome::Failed {
@@ -119,10 +138,6 @@ impl HostCache {
         }
         if entry.address.is_none() || self.fetcher.is_none() {
             return self.offline(entry);
-        }
-        self.load_once(&entry.name, options.deadline).await;
-        if let Some(view) = self.fresh(entry, options) {
-            return view;
         }
         let always_ask = options.max_age == Some(Duration::ZERO);
         if let Some((problem, _)) = self.barred(entry).filter(|_| !always_ask) {
@@ -145,12 +160,14 @@ impl HostCache {
 
     /// Hosts that left the registry are forgotten, entries and all: one that comes back may be another machine.
     pub async fn forget(self: &Arc<Self>, hosts: Vec<String>) {
+        self.loads.forget(&hosts);
         {
             let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
             hosts.iter().for_each(|host| drop(slots.remove(host)));
             self.version.fetch_add(1, Ordering::Release);
         }
         self.forget_unsaved(&hosts);
+        self.parts.sweep();
         let removal = self.on_disk(LOAD_PATIENCE, move |cache, store| {
             let _turn = cache.writing.lock().unwrap_or_else(PoisonError::into_inner);
             for host in &hosts {
@@ -176,7 +193,7 @@ impl HostCache {
 
     /// The record as it is, without asking.
     pub async fn last_known(self: &Arc<Self>, host: &str, deadline: Instant) -> Option<Arc<HostRecord>> {
-        self.load_once(host, deadline).await;
+        self.load_once([host], deadline).await;
         self.known(host)
     }
 

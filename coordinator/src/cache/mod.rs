@@ -13,11 +13,15 @@ mod freshness;
 mod guest_names;
 mod host_cache;
 mod identity;
+mod load;
+mod parts;
 mod slot;
 mod still_fresh;
 mod store;
 mod store_health;
 mod store_opening;
+#[cfg(test)]
+mod testing;
 mod view;
 
 use std::{sync::Arc, time::Duration};
@@ -30,6 +34,7 @@ pub use flights::Flights;
 pub use freshness::{Age, CLOCK_SKEW_TOLERANCE, age};
 pub use guest_names::GuestNames;
 pub use host_cache::HostCache;
+pub use parts::Parts;
 pub use slot::Failure;
 pub use store::{FileStore, Sharing, Store, StoreError};
 pub use store_health::StoreProblem;

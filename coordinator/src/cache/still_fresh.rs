@@ -23,13 +23,21 @@ impl HostCache {
         options: ReadOptions,
     ) -> Vec<HostView> {
         let now = self.clock.now();
-        let fresh: Vec<Option<HostView>> = {
+        let look = |views: &mut Vec<Option<HostView>>| {
             let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
-            entries.iter().map(|entry| self.fresh_of(&slots, entry, options, now)).collect()
+            for (view, entry) in views.iter_mut().zip(entries).filter(|(view, _)| view.is_none()) {
+                *view = self.fresh_of(&slots, entry, options, now);
+            }
         };
+        let mut fresh = vec![None; entries.len()];
+        look(&mut fresh);
+        let others = entries.iter().zip(&fresh).filter(|(_, view)| view.is_none());
+        if self.load_once(others.map(|(entry, _)| entry.name.as_str()), options.deadline).await {
+            look(&mut fresh);
+        }
         self.statistics.read(Outcome::StillFresh, fresh.iter().flatten().count());
         let others = entries.iter().zip(&fresh).filter(|(_, view)| view.is_none()).map(|(entry, _)| entry);
-        let mut asked = join_all(others.map(|entry| self.read(entry, options))).await.into_iter();
+        let mut asked = join_all(others.map(|entry| self.read_loaded(entry, options))).await.into_iter();
         fresh.into_iter().filter_map(|view| view.or_else(|| asked.next())).collect()
     }
 

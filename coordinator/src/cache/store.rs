@@ -20,10 +20,13 @@ use std::{
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 
-use super::{DecodeEntryError, HostRecord, decode_entry, encode_entry};
+use super::{DecodeEntryError, HostRecord, Parts, decode_entry, encode_entry};
 
 /// An agent's reply is capped at 8 MiB and protobuf to protobuf grows little.
 const ENTRY_MAX_BYTES: u64 = 16 << 20;
+
+/// Room for most entries, so that one is read at once.
+const ENTRY_EXPECTED_BYTES: usize = 16 << 10;
 
 /// File systems allow 255 bytes a name; longer host keys (paths of sockets) keep a digest instead of their tail.
 const FILE_STEM_MAX_BYTES: usize = 200;
@@ -67,11 +70,11 @@ pub enum StoreError {
 
 /// Where entries are kept.
 pub trait Store: Send + Sync + fmt::Debug + 'static {
-    /// The host's entry, if there is one. One that cannot be trusted is set aside.
+    /// The host's entry, if there is one, with the parts that are there already. One that cannot be trusted is set aside.
     ///
     /// # Errors
     /// The entry was set aside, or could not be read.
-    fn load(&self, host: &str) -> Result<Option<HostRecord>, StoreError>;
+    fn load(&self, host: &str, parts: &Parts) -> Result<Option<HostRecord>, StoreError>;
 
     /// Replaces the host's entry.
     ///
@@ -174,10 +177,10 @@ impl FileStore {
 }
 
 impl Store for FileStore {
-    fn load(&self, host: &str) -> Result<Option<HostRecord>, StoreError> {
+    fn load(&self, host: &str, parts: &Parts) -> Result<Option<HostRecord>, StoreError> {
         let path = self.path_of(host);
         let read = || -> io::Result<Vec<u8>> {
-            let mut bytes = Vec::new();
+            let mut bytes = Vec::with_capacity(ENTRY_EXPECTED_BYTES);
             // One byte past the cap tells a file that is too long; decoding refuses it as such.
             open(&path)?.take(ENTRY_MAX_BYTES + 1).read_to_end(&mut bytes)?;
             Ok(bytes)
@@ -188,7 +191,7 @@ impl Store for FileStore {
             Err(error) if error.kind() == io::ErrorKind::IsADirectory => Vec::new(),
             Err(error) => return Err(io_error("read", &path)(error)),
         };
-        match decode_entry(host, &bytes) {
+        match decode_entry(host, bytes, parts) {
             Ok(record) => Ok(Some(record)),
             Err(source) => {
                 self.set_aside(host)?;
@@ -292,7 +295,7 @@ mod tests {
             store.save(&record(name)).expect("saved");
         }
         for name in names {
-            assert_eq!(store.load(name).expect("loads").expect("there").host, name);
+            assert_eq!(store.load(name, &Parts::default()).expect("loads").expect("there").host, name);
         }
         let mode = |path: &Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!(mode(&directory.path().join("hosts")), DIRECTORY_MODE);
@@ -349,10 +352,10 @@ mod tests {
         let store = FileStore::open(directory.path(), Sharing::Exclusive, false).expect("opens");
         for _ in 0..2 {
             std::fs::create_dir(store.path_of("a")).expect("made");
-            assert!(matches!(store.load("a"), Err(StoreError::NotAnEntry { .. })));
-            assert_eq!(store.load("a").expect("readable"), None);
+            assert!(matches!(store.load("a", &Parts::default()), Err(StoreError::NotAnEntry { .. })));
+            assert_eq!(store.load("a", &Parts::default()).expect("readable"), None);
         }
         store.save(&record("a")).expect("saved");
-        assert!(store.load("a").expect("readable").is_some());
+        assert!(store.load("a", &Parts::default()).expect("readable").is_some());
     }
 }

@@ -222,8 +222,8 @@ mod tests {
         let hypervisor = Hypervisor { machine_types: vec!["pc-q35-7.2".to_owned()], ..Hypervisor::default() };
         let inventory = Inventory {
             system: Some(system),
-            cpu: Some(cpu),
-            hypervisor: Some(hypervisor),
+            cpu: Some(Arc::new(cpu)),
+            hypervisor: Some(Arc::new(hypervisor)),
             ..Inventory::default()
         };
         let record = HostRecord {

@@ -125,7 +125,11 @@ mod tests {
             reported_name: String::new(),
             fetched_at: None,
             validated_at: Timestamp::from_unix_millis(START).ok(),
-            inventory: Arc::new(Inventory { system: Some(system), cpu: Some(cpu), ..Inventory::default() }),
+            inventory: Arc::new(Inventory {
+                system: Some(system),
+                cpu: Some(Arc::new(cpu)),
+                ..Inventory::default()
+            }),
             issues: Arc::default(),
             superseded: false,
             saved_usage: None,

@@ -90,6 +90,11 @@ impl Cluster {
         self.cache.forget(left.map(|host| host.name.clone()).collect()).await;
     }
 
+    /// Begins to read what is cached of every host, so that the first question need not wait for all of it.
+    pub fn load_ahead(&self) {
+        self.cache.load_ahead(self.registry.load().iter().map(|host| host.name.as_str()));
+    }
+
     /// What is known, for the CLI's closing notes.
     #[must_use]
     pub fn cache(&self) -> &Arc<HostCache> {
@@ -161,6 +166,7 @@ impl Cluster {
         }
         let hosts = scope.select(&self.registry.load())?;
         let count = hosts.len();
+        self.cache.load_ahead(hosts.iter().map(|host| host.name.as_str()));
         let reads: FuturesUnordered<_> = hosts
             .into_iter()
             .map(|host| {

@@ -96,7 +96,7 @@ mod tests {
         });
         facts.guest_cpu().physical_address_bits = theirs;
         facts.cpu().physical_address_bits = None;
-        let source = facts.source.as_mut().expect("a source").inventory.cpu.as_mut().expect("a CPU");
+        let source = facts.source_cpu();
         source.physical_address_bits = ours;
         source.guest.as_mut().expect("a guest layer").physical_address_bits = None;
         told(judge, &facts).pop().map(|said| said.0)

@@ -66,8 +66,7 @@ fn libvirts_word_counts_and_features_are_named() {
 }
 
 fn source_gives(facts: &mut Facts, features: &[&str]) {
-    let cpu = facts.source.as_mut().expect("a source").inventory.cpu.as_mut().expect("a CPU");
-    cpu.guest.as_mut().expect("a guest layer").features = Some(set(features));
+    facts.source_cpu().guest.as_mut().expect("a guest layer").features = Some(set(features));
 }
 
 fn with_check(mut facts: Facts, check: &str, state: &str) -> Facts {

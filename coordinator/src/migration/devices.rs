@@ -84,8 +84,8 @@ mod tests {
         let mut facts = facts();
         facts.domain.host_devices = vec![ADDRESS.to_owned()];
         facts.domain.state = Some("shut_off".to_owned());
-        facts.source.as_mut().expect("a source").inventory.pci = Some(vec![function(ADDRESS, "2236")]);
-        facts.target.inventory.pci = Some(vec![function(ADDRESS, theirs)]);
+        facts.source.as_mut().expect("a source").inventory.pci = Some([function(ADDRESS, "2236")].into());
+        facts.target.inventory.pci = Some([function(ADDRESS, theirs)].into());
         facts
     }
 
@@ -104,7 +104,7 @@ mod tests {
         let other = "PCI function 0000:3b:00.0 there is 10de:1db4, and here 10de:2236";
         assert_eq!(told(pci, &stopped("1db4")), [(No, other.to_owned())]);
         let mut absent = stopped("2236");
-        absent.target.inventory.pci = Some(vec![]);
+        absent.target.inventory.pci = Some([].into());
         assert_eq!(told(pci, &absent), [(No, "the host has no PCI function 0000:3b:00.0".to_owned())]);
         let mut taken = stopped("2236");
         let holder = Domain {

@@ -137,7 +137,7 @@ fn is_running(domain: &Domain) -> bool {
 
 impl<'a> HostFacts<'a> {
     fn cpu(&self) -> Option<&'a Cpu> {
-        self.inventory.cpu.as_ref()
+        self.inventory.cpu.as_deref()
     }
 
     fn guest_cpu(&self) -> Option<&'a GuestCpu> {
@@ -145,7 +145,7 @@ impl<'a> HostFacts<'a> {
     }
 
     fn driver(&self) -> Option<&'a Hypervisor> {
-        self.inventory.hypervisor.as_ref()
+        self.inventory.hypervisor.as_deref()
     }
 
     /// "the host does not report what", with the reason it gave: the field's own, else its section's.

@@ -1,6 +1,6 @@
 //! Two hosts that are alike, and a guest that may move from one to the other.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use vmuster_proto::model::{
     AllocationSettings, Bytes, Cpu, CpuDefinition, CpuFeature, CpuSet, Domain, FeatureSet, GuestCpu,
@@ -46,8 +46,12 @@ pub(super) struct Facts {
 }
 
 impl Facts {
+    pub(super) fn source_cpu(&mut self) -> &mut Cpu {
+        Arc::make_mut(self.source.as_mut().expect("a source").inventory.cpu.as_mut().expect("a CPU"))
+    }
+
     pub(super) fn cpu(&mut self) -> &mut Cpu {
-        self.target.inventory.cpu.as_mut().expect("a CPU")
+        Arc::make_mut(self.target.inventory.cpu.as_mut().expect("a CPU"))
     }
 
     pub(super) fn guest_cpu(&mut self) -> &mut GuestCpu {
@@ -55,7 +59,7 @@ impl Facts {
     }
 
     pub(super) fn driver(&mut self) -> &mut Hypervisor {
-        self.target.inventory.hypervisor.as_mut().expect("a hypervisor")
+        Arc::make_mut(self.target.inventory.hypervisor.as_mut().expect("a hypervisor"))
     }
 
     pub(super) fn promised(&mut self) -> &mut Promised {
@@ -63,7 +67,7 @@ impl Facts {
     }
 
     pub(super) fn nodes(&mut self) -> &mut Vec<NumaNode> {
-        &mut self.target.inventory.numa.as_mut().expect("nodes").nodes
+        &mut Arc::make_mut(self.target.inventory.numa.as_mut().expect("nodes")).nodes
     }
 }
 
@@ -171,10 +175,10 @@ fn host() -> Host {
     let node = |id: u32| NumaNode { id, memory_total_bytes: Some(Bytes(8 << 30)), ..NumaNode::default() };
     let inventory = Inventory {
         system: Some(System { arch: text("x86_64"), kernel_release: text("6.1"), ..System::default() }),
-        cpu: Some(cpu),
+        cpu: Some(Arc::new(cpu)),
         memory: Some(Memory { total_bytes: Some(Bytes(16 << 30)), ..Memory::default() }),
-        numa: Some(Numa { nodes: vec![node(0), node(1)] }),
-        hypervisor: Some(hypervisor),
+        numa: Some(Arc::new(Numa { nodes: vec![node(0), node(1)] })),
+        hypervisor: Some(Arc::new(hypervisor)),
         ..Inventory::default()
     };
     let promised = Promised {

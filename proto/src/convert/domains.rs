@@ -1,6 +1,6 @@
 //! The guests of a host and the storage they are on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::{DecodeError, cpu_set, cpus, keyed, list, optional_text, section, text};
 use crate::{
@@ -309,6 +309,6 @@ impl TryFrom<pb::Promised> for Promised {
     }
 }
 
-fn pins(field: &str, map: HashMap<u32, String>) -> Result<BTreeMap<u32, CpuSet>, DecodeError> {
+fn pins(field: &str, map: BTreeMap<u32, String>) -> Result<BTreeMap<u32, CpuSet>, DecodeError> {
     keyed(field, map, |cpus| cpu_set("cpus", &cpus))
 }

@@ -1,9 +1,12 @@
 //! Inventories.
 
+use std::sync::Arc;
+
 use super::{DecodeError, LIST_MAX, cpus, list, optional_text, section, text, time, time_to_pb};
 use crate::{
     model::{
-        Bytes, CPU_LIMIT, Cpu, Disk, HugepagePool, Inventory, Memory, Nic, Numa, NumaNode, PciDevice, System,
+        Bytes, CPU_LIMIT, Cpu, Disk, HugepagePool, Hypervisor, Inventory, Memory, Nic, Numa, NumaNode,
+        PciDevice, System,
     },
     pb,
 };
@@ -28,8 +31,8 @@ impl From<&Inventory> for pb::Inventory {
             fingerprint: fingerprint.clone(),
             agent_version: agent_version.clone(),
             system: system.as_ref().map(Into::into),
-            cpu: cpu.as_ref().map(Into::into),
-            numa: numa.as_ref().map(|numa| pb::Numa { nodes: numa.nodes.iter().map(Into::into).collect() }),
+            cpu: cpu.as_deref().map(Into::into),
+            numa: numa.as_deref().map(Into::into),
             memory: memory.as_ref().map(|memory| pb::Memory {
                 total_bytes: memory.total_bytes.map(|bytes| bytes.0),
                 hugepages: memory.hugepages.iter().map(pool_to_pb).collect(),
@@ -37,11 +40,9 @@ impl From<&Inventory> for pb::Inventory {
                 swap_total_bytes: memory.swap_total_bytes.map(|bytes| bytes.0),
             }),
             disks: disks.as_ref().map(|disks| pb::Disks { disks: disks.iter().map(Into::into).collect() }),
-            pci: pci
-                .as_ref()
-                .map(|devices| pb::PciDevices { devices: devices.iter().map(Into::into).collect() }),
+            pci: pci.as_deref().map(Into::into),
             nics: nics.as_ref().map(|nics| pb::Nics { nics: nics.iter().map(Into::into).collect() }),
-            hypervisor: hypervisor.as_ref().map(Into::into),
+            hypervisor: hypervisor.as_deref().map(Into::into),
         }
     }
 }
@@ -59,11 +60,8 @@ impl TryFrom<pb::Inventory> for Inventory {
                 .system
                 .map(|s| System::try_from(s).map_err(|e| e.within("system")))
                 .transpose()?,
-            cpu: inventory.cpu.map(|c| Cpu::try_from(c).map_err(|e| e.within("cpu"))).transpose()?,
-            numa: inventory
-                .numa
-                .map(|numa| list("numa.nodes", numa.nodes, NumaNode::try_from).map(|nodes| Numa { nodes }))
-                .transpose()?,
+            cpu: section("cpu", inventory.cpu)?.map(Arc::<Cpu>::new),
+            numa: section("numa", inventory.numa)?.map(Arc::<Numa>::new),
             memory: inventory
                 .memory
                 .map(|memory| {
@@ -78,10 +76,34 @@ impl TryFrom<pb::Inventory> for Inventory {
                 })
                 .transpose()?,
             disks: inventory.disks.map(|all| list("disks", all.disks, Disk::try_from)).transpose()?,
-            pci: inventory.pci.map(|all| list("pci", all.devices, PciDevice::try_from)).transpose()?,
+            pci: inventory
+                .pci
+                .map(|all| list("pci", all.devices, PciDevice::try_from))
+                .transpose()?
+                .map(Arc::from),
             nics: inventory.nics.map(|all| list("nics", all.nics, Nic::try_from)).transpose()?,
-            hypervisor: section("hypervisor", inventory.hypervisor)?,
+            hypervisor: section("hypervisor", inventory.hypervisor)?.map(Arc::<Hypervisor>::new),
         })
+    }
+}
+
+impl From<&Numa> for pb::Numa {
+    fn from(numa: &Numa) -> Self {
+        Self { nodes: numa.nodes.iter().map(Into::into).collect() }
+    }
+}
+
+impl TryFrom<pb::Numa> for Numa {
+    type Error = DecodeError;
+
+    fn try_from(numa: pb::Numa) -> Result<Self, DecodeError> {
+        Ok(Self { nodes: list("nodes", numa.nodes, NumaNode::try_from)? })
+    }
+}
+
+impl From<&[PciDevice]> for pb::PciDevices {
+    fn from(devices: &[PciDevice]) -> Self {
+        Self { devices: devices.iter().map(Into::into).collect() }
     }
 }
 

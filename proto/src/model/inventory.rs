@@ -2,13 +2,15 @@
 //!
 //! Units, ranges and sources of each field are in the schema (proto/vmuster/v1/host.proto), under the same names.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
 use super::{Bytes, Cpu, CpuSet, Disk, Hypervisor, Nic, PciDevice, Timestamp};
 
 /// What an agent collects of its host. A section is None where an issue says why.
+///
+/// The sections that many hosts have alike are behind an [`Arc`], so that whoever knows many hosts can keep each once.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
@@ -25,10 +27,10 @@ pub struct Inventory {
     pub system: Option<System>,
     /// Processors.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpu: Option<Cpu>,
+    pub cpu: Option<Arc<Cpu>>,
     /// Memory nodes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub numa: Option<Numa>,
+    pub numa: Option<Arc<Numa>>,
     /// Main memory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<Memory>,
@@ -37,13 +39,13 @@ pub struct Inventory {
     pub disks: Option<Vec<Disk>>,
     /// PCI functions, by address.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub pci: Option<Vec<PciDevice>>,
+    pub pci: Option<Arc<[PciDevice]>>,
     /// Network interfaces, by name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nics: Option<Vec<Nic>>,
     /// What runs guests.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub hypervisor: Option<Hypervisor>,
+    pub hypervisor: Option<Arc<Hypervisor>>,
 }
 
 /// The machine and its kernel.

@@ -1,5 +1,7 @@
 //! Any inventory, usage and answer.
 
+use std::sync::Arc;
+
 use proptest::{collection, option, prelude::*};
 use vmuster_proto::model::{
     Bytes, Cpu, CpuTopology, FreeHugepages, Freshness, HostFailure, HostStanding, HostSummary, HugepagePool,
@@ -96,6 +98,8 @@ prop_compose! {
         disks in option::of(collection::vec(disk(), 0..3)), pci in option::of(collection::vec(pci_device(), 0..3)),
         nics in option::of(collection::vec(nic(), 0..3)), hypervisor in option::of(hypervisor())
     ) -> Inventory {
+        let (cpu, numa, hypervisor) = (cpu.map(Arc::new), numa.map(Arc::new), hypervisor.map(Arc::new));
+        let pci = pci.map(Arc::from);
         Inventory { collected_at, fingerprint, agent_version, system, cpu, numa, memory, disks, pci, nics, hypervisor }
     }
 }

@@ -57,7 +57,7 @@ async fn one_after_another(fleet: &Fleet) -> (Duration, FeatureSet) {
         let answer = client.get_inventory(pb::GetInventoryRequest::default()).await.expect("an answer");
         let Some(Outcome::Collected(collected)) = answer.into_inner().outcome else { panic!("no inventory") };
         let inventory: Inventory = collected.inventory.expect("facts").try_into().expect("they make sense");
-        let flags = inventory.cpu.and_then(|cpu| cpu.host_flags).expect("flags");
+        let flags = inventory.cpu.and_then(|cpu| cpu.host_flags.clone()).expect("flags");
         common = Some(common.map_or_else(|| flags.clone(), |common| common.intersection(&flags)));
     }
     (start.elapsed(), common.expect("a host"))

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use tempfile::{TempDir, tempdir};
 use vmuster_coordinator::{
-    cache::{FileStore, HostCache, HostView, Outcome, Sharing, Store},
+    cache::{FileStore, HostCache, HostView, Outcome, Parts, Sharing, Store},
     cluster::read_within,
     config::{DEFAULT_FAILURE_TTL, DEFAULT_TTL},
     fetch::Fetcher,
@@ -114,7 +114,7 @@ async fn another_hosts_entry_and_one_from_the_future_are_not_trusted() {
     setup.read().await;
     let other = setup.store.path_of("kvm-02");
     fs::copy(&setup.file, &other).expect("a copy");
-    assert!(setup.store.load("kvm-02").is_err());
+    assert!(setup.store.load("kvm-02", &Parts::default()).is_err());
     assert!(!other.exists(), "it was set aside");
 
     let day = Duration::from_secs(86_400);

@@ -15,7 +15,7 @@ use tokio::{
     net::{TcpListener, UnixListener},
 };
 use vmuster_coordinator::{
-    cache::{FileStore, HostCache, HostRecord, HostView, Outcome, Sharing, Store, StoreError},
+    cache::{FileStore, HostCache, HostRecord, HostView, Outcome, Parts, Sharing, Store, StoreError},
     cluster::{Cluster, read_within},
     fetch::Fetcher,
     hosts::{HostEntry, Registry},
@@ -268,7 +268,7 @@ impl HangingStore {
 }
 
 impl Store for HangingStore {
-    fn load(&self, _: &str) -> Result<Option<HostRecord>, StoreError> {
+    fn load(&self, _: &str, _: &Parts) -> Result<Option<HostRecord>, StoreError> {
         self.hang();
         Ok(None)
     }
@@ -312,8 +312,8 @@ struct LateStore {
 }
 
 impl Store for LateStore {
-    fn load(&self, host: &str) -> Result<Option<HostRecord>, StoreError> {
-        self.inner.load(host)
+    fn load(&self, host: &str, parts: &Parts) -> Result<Option<HostRecord>, StoreError> {
+        self.inner.load(host, parts)
     }
     fn save(&self, record: &HostRecord) -> Result<(), StoreError> {
         let first = self.first.lock().expect("not poisoned").take();
@@ -346,7 +346,7 @@ async fn a_write_that_is_late_undoes_nothing() {
         }
         drop(word);
         assert!(cache.settle(PATIENT).await);
-        let kept = inner.load("kvm-01").expect("readable").map(|record| record.superseded);
+        let kept = inner.load("kvm-01", &Parts::default()).expect("readable").map(|record| record.superseded);
         assert_eq!(kept, (!forgotten).then_some(true), "forgotten: {forgotten}");
     }
 }

@@ -181,7 +181,7 @@ fn lspci_says_the_same() {
     let mut comparison = Comparison::default();
     let slots: BTreeSet<&String> = ours.iter().map(|device| &device.address).collect();
     comparison.same("slots", &slots, &numbers.keys().collect());
-    for device in &ours {
+    for device in &*ours {
         let (Some(numbers), Some(names)) = (numbers.get(&device.address), names.get(&device.address)) else {
             continue;
         };

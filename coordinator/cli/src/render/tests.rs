@@ -1,6 +1,9 @@
 //! What users see, word for word.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use insta::assert_snapshot;
 use vmuster_proto::model::{
@@ -283,8 +286,8 @@ fn guests_of_a_host() {
         registration: None,
         standing: standing("kvm-01", Freshness::Fresh, Some("2026-11-22T19:59:15Z")),
         inventory: Inventory {
-            cpu: Some(Cpu { guest: Some(a_guest_layer()), ..Cpu::default() }),
-            hypervisor: Some(hypervisor),
+            cpu: Some(Arc::new(Cpu { guest: Some(a_guest_layer()), ..Cpu::default() })),
+            hypervisor: Some(Arc::new(hypervisor)),
             ..Inventory::default()
         },
         usage: Some(Usage {
@@ -319,7 +322,7 @@ fn one_host_in_full() {
                 kernel_release: Some("6.1.0-50-amd64".to_owned()),
                 ..System::default()
             }),
-            cpu: Some(Cpu {
+            cpu: Some(Arc::new(Cpu {
                 vendor: Some("GenuineIntel".to_owned()),
                 family: Some(6),
                 model: Some(85),
@@ -328,13 +331,13 @@ fn one_host_in_full() {
                 offline: Some("5".parse().expect("a list")),
                 host_flags: Some(set(&["fpu", "sse"])),
                 ..Cpu::default()
-            }),
-            numa: Some(Numa {
+            })),
+            numa: Some(Arc::new(Numa {
                 nodes: vec![node(0, "0-4,6-7", [(0, 10), (1, 17)]), node(1, "", [(0, 17), (1, 10)])],
-            }),
+            })),
             memory: Some(Memory { total_bytes: Some(gib(256)), ..Memory::default() }),
             disks: Some(vec![a_disk()]),
-            pci: Some(a_card()),
+            pci: Some(a_card().into()),
             nics: Some(vec![Nic {
                 name: "ens1f0".to_owned(),
                 kind: Some("physical".to_owned()),

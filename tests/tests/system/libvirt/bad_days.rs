@@ -90,7 +90,7 @@ async fn well_again(host: &mut Host) {
     .await;
     let (inventory, issues) = host.inventory().await;
     assert!(about_guests(&issues).is_empty(), "{issues:?}");
-    assert!(inventory.cpu.and_then(|cpu| cpu.guest).and_then(|guest| guest.features).is_some());
+    assert!(inventory.cpu.and_then(|cpu| cpu.guest.clone()).and_then(|guest| guest.features).is_some());
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ async fn probed(libvirt: Option<PrivateLibvirt>) -> Option<Host> {
     let mut host = Host::on(libvirt?, "2min", None).await;
     until_within(PROBING_MAX, "the guest layer is there", async || {
         let (inventory, _) = host.inventory().await;
-        let guest = inventory.cpu.and_then(|cpu| cpu.guest);
+        let guest = inventory.cpu.and_then(|cpu| cpu.guest.clone());
         guest.is_some_and(|guest| guest.features.is_some())
     })
     .await;
@@ -71,7 +71,7 @@ async fn starts_and_refuses(host: &mut Host, kind: &str) {
     let source = one["model_source"].as_str().expect("a source");
     assert!(source.starts_with("libvirt 9."), "{source}");
     let (inventory, _) = host.inventory().await;
-    let guest = inventory.cpu.and_then(|cpu| cpu.guest).expect("a guest layer");
+    let guest = inventory.cpu.and_then(|cpu| cpu.guest.clone()).expect("a guest layer");
     assert_eq!(one["features"], json!(guest.features), "the only host's are all in common");
     let verdict = json!({ "host": host.daemon.address, "source": "libvirt", "verdict": "yes" });
     assert_eq!(one["verdicts"], json!([verdict]));

@@ -65,7 +65,7 @@ async fn the_guest_layer_and_verdicts_are_virshs() {
     let expanded = cpu::answer(&host.libvirt.printed(&line)).expect("a CPU");
     let (inventory, issues) = host.inventory().await;
     assert_eq!(super::about_guests(&issues).len(), 0, "{issues:?}");
-    let guest = inventory.cpu.and_then(|cpu| cpu.guest).expect("a guest layer");
+    let guest = inventory.cpu.and_then(|cpu| cpu.guest.clone()).expect("a guest layer");
     let features = guest.features.as_ref().map(FeatureSet::names).expect("features");
     assert_eq!(BTreeSet::from_iter(features), given(&expanded));
     assert_eq!((&guest.model, guest.virt_type.as_deref()), (&host_model.model, Some("kvm")));
@@ -171,7 +171,8 @@ async fn a_host_without_kvm_says_so_once_libvirt_knows() {
     let mut host = Host::on(libvirt, "2min", None).await;
     until_within(PROBING_MAX, "the guest layer is there", async || {
         let (inventory, issues) = host.inventory().await;
-        let Some(guest) = inventory.cpu.and_then(|cpu| cpu.guest).filter(|guest| guest.features.is_some())
+        let Some(guest) =
+            inventory.cpu.and_then(|cpu| cpu.guest.clone()).filter(|guest| guest.features.is_some())
         else {
             assert!(about_guests(&issues).iter().all(|issue| issue.kind == IssueKind::Timeout), "{issues:?}");
             return false;

@@ -109,7 +109,7 @@ fn custom(model: Option<String>) -> CpuDefinition {
 
 async fn guest_cpu(host: &mut Host) -> GuestCpu {
     let (inventory, issues) = host.inventory().await;
-    inventory.cpu.and_then(|cpu| cpu.guest).unwrap_or_else(|| panic!("a guest layer: {issues:?}"))
+    inventory.cpu.and_then(|cpu| cpu.guest.clone()).unwrap_or_else(|| panic!("a guest layer: {issues:?}"))
 }
 
 fn lacking(of: &GuestCpu) -> &'static str {
@@ -246,7 +246,7 @@ async fn an_emulated_guest_with_a_feature_too_many_is_refused_by_libvirt_too() {
     let mut pair = Pair { here, there, home: tempdir().expect("a home") };
     until_within(PROBING_MAX, "the guest layer is there", async || {
         let (inventory, _) = pair.there.inventory().await;
-        inventory.cpu.and_then(|cpu| cpu.guest).and_then(|guest| guest.features).is_some()
+        inventory.cpu.and_then(|cpu| cpu.guest.clone()).and_then(|guest| guest.features).is_some()
     })
     .await;
     refused(&mut pair, "qemu", whole_model).await;
