@@ -4,6 +4,9 @@
 //! The coordinator's library and gRPC are real; the network is turmoil's, the agents say what they are told. Real agents,
 //! sockets and processes have the same days in `system`.
 
+mod cache_model;
+mod crashes;
 mod days;
 mod network;
+mod reference;
 mod world;
