@@ -31,6 +31,8 @@ if [ "${1:-}" = test ]; then
     command -v qemu-img >/dev/null 2>&1 || compared="$compared qemu-utils"
     # promtool.
     command -v promtool >/dev/null 2>&1 || compared="$compared prometheus"
+    # Kills a process at a system call.
+    command -v strace >/dev/null 2>&1 || compared="$compared strace"
     command -v valgrind >/dev/null 2>&1 || compared="$compared valgrind"
     # A Debian root with a systemd to boot; gpg finds the key that signs it.
     command -v mmdebstrap >/dev/null 2>&1 || compared="$compared mmdebstrap"

@@ -3,6 +3,7 @@
 mod admission;
 mod cache_damage;
 mod cache_disk;
+mod cache_kills;
 mod cache_rules;
 mod captures;
 mod captures_of_guests;
