@@ -10,7 +10,9 @@ use vmuster_coordinator::{
 };
 use vmuster_proto::{
     clock::SystemClock,
-    daemon::{EXIT_CONFIGURATION, EXIT_FAILURE, fail, init_logging, read_config, shutdown_signal},
+    daemon::{
+        EXIT_CONFIGURATION, EXIT_FAILURE, allow_descriptors, fail, init_logging, read_config, shutdown_signal,
+    },
     transport::ListenAddress,
 };
 
@@ -59,6 +61,9 @@ fn main() -> ExitCode {
     }
 }
 
+/// 1,024 callers, as many fetches at once, and files; the unit has the same LimitNOFILE.
+const DESCRIPTORS: u64 = 8192;
+
 #[tokio::main]
 async fn run(config: Config) -> ExitCode {
     // Before anything listens: whoever sees that it does may send one, and unheard it would end the process.
@@ -67,6 +72,16 @@ async fn run(config: Config) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return fail(&error.into(), EXIT_FAILURE),
     };
+    match allow_descriptors(DESCRIPTORS) {
+        Ok(Some(limit)) if limit < DESCRIPTORS => {
+            tracing::warn!(
+                limit,
+                "few file descriptors; with many callers or hosts that hang, raise LimitNOFILE"
+            );
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "cannot raise the limit of file descriptors"),
+    }
     let coordinator = match Coordinator::start(config, Arc::new(SystemClock)).await {
         Ok(coordinator) => coordinator,
         Err(error) => return fail(&error.into(), EXIT_CONFIGURATION),

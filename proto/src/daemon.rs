@@ -2,6 +2,7 @@
 
 use std::{future::Future, io, path::PathBuf, process::ExitCode};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -129,4 +130,17 @@ pub fn shutdown_signal() -> io::Result<impl Future<Output = ()> + Send> {
         }
         tracing::info!("stopping");
     })
+}
+
+/// Lets this process have so many descriptors, or as many as its hard limit allows: a shell gives 1,024. Gives what it has
+/// then; None: no limit.
+///
+/// # Errors
+/// The kernel refused.
+pub fn allow_descriptors(wanted: u64) -> io::Result<Option<u64>> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let Some(now) = current.filter(|now| *now < wanted) else { return Ok(current) };
+    let current = Some(maximum.map_or(wanted, |maximum| maximum.min(wanted)).max(now));
+    setrlimit(Resource::Nofile, Rlimit { current, maximum })?;
+    Ok(current)
 }

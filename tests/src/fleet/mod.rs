@@ -15,7 +15,6 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{mpsc, watch},
@@ -23,6 +22,7 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
+use vmuster_proto::daemon::allow_descriptors;
 
 pub use host::{Asked, Manner};
 pub use source::Source;
@@ -56,15 +56,6 @@ pub struct Fleet {
     _stop: watch::Sender<()>,
 }
 
-/// A process may have 1,024 descriptors unless it asks for more.
-fn allow_descriptors(wanted: u64) {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current.is_some_and(|current| current < wanted) {
-        let current = Some(maximum.map_or(wanted, |maximum| maximum.min(wanted)));
-        setrlimit(Resource::Nofile, Rlimit { current, maximum }).expect("up to the hard limit");
-    }
-}
-
 fn address_of(index: usize) -> SocketAddr {
     let part = |number: usize| u8::try_from(number).expect("below FLEET_MAX_HOSTS");
     let (net, host) = (part(index / HOSTS_PER_NET), part(index % HOSTS_PER_NET + 1));
@@ -78,7 +69,7 @@ impl Fleet {
     /// Too many, none, or no more descriptors.
     pub async fn start(count: usize, seed: u64, sources: Vec<Source>) -> Self {
         assert!((1..=FLEET_MAX_HOSTS).contains(&count), "1 to {FLEET_MAX_HOSTS} hosts, not {count}");
-        allow_descriptors(count as u64 + SPARE_DESCRIPTORS);
+        allow_descriptors(count as u64 + SPARE_DESCRIPTORS).expect("up to the hard limit");
         let sources: Vec<_> = sources.into_iter().map(Arc::new).collect();
         let (mut all, mut by_address, mut listeners) = (Vec::new(), HashMap::new(), Vec::new());
         for index in 0..count {
