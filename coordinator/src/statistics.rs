@@ -109,6 +109,7 @@ pub struct Statistics {
     fetch_failures: Family<KindLabel, Counter>,
     fetch_retries: Counter,
     fetches_in_flight: Gauge,
+    fetches_waiting: Gauge,
     fetch_limit: Gauge,
     calls: Family<CallLabels, Counter>,
     call_seconds: Family<MethodLabel, Histogram, CallBuckets>,
@@ -129,6 +130,7 @@ impl Default for Statistics {
             fetch_failures: Family::default(),
             fetch_retries: Counter::default(),
             fetches_in_flight: Gauge::default(),
+            fetches_waiting: Gauge::default(),
             fetch_limit: Gauge::default(),
             calls: Family::default(),
             call_seconds: Family::new_with_constructor(CallBuckets),
@@ -191,10 +193,11 @@ impl Statistics {
         self.fetch_retries.inc();
     }
 
-    /// Fetches under way, and how many may be.
-    pub fn fetching(&self, in_flight: usize, limit: usize) {
+    /// Fetches under way and waiting for their turn, and how many may be under way.
+    pub fn fetching(&self, in_flight: usize, waiting: usize, limit: usize) {
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.fetches_in_flight.set(number(in_flight));
+        self.fetches_waiting.set(number(waiting));
         self.fetch_limit.set(number(limit));
     }
 
@@ -223,6 +226,11 @@ impl Statistics {
         registry.register("fetch_failures", "Fetches that failed for good", self.fetch_failures.clone());
         registry.register("fetch_retries", "Fetches that were tried again", self.fetch_retries.clone());
         registry.register("fetches_in_flight", "Fetches under way", self.fetches_in_flight.clone());
+        registry.register(
+            "fetches_waiting",
+            "Fetches that wait for their turn",
+            self.fetches_waiting.clone(),
+        );
         registry.register(
             "fetch_concurrency_limit",
             "Fetches that may be under way",

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{HostCache, ReadOptions, host_cache::address_of};
+use super::{HostCache, ReadOptions, identity::is_of};
 use crate::hosts::HostEntry;
 
 /// Hosts, counted.
@@ -35,7 +35,7 @@ impl HostCache {
         let mut counts = Counts::default();
         for entry in entries {
             counts.registered += 1;
-            let own = self.known(&entry.name).filter(|record| record.address == address_of(entry));
+            let own = self.known(&entry.name).filter(|record| is_of(entry, record));
             let age = own.as_ref().and_then(|record| now.since(record.validated_at?));
             counts.oldest_age = counts.oldest_age.max(age);
             if self.fresh(entry, at_ttl).is_some() {

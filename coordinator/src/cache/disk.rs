@@ -15,11 +15,16 @@ const SAVE_PATIENCE: Duration = Duration::from_millis(100);
 impl HostCache {
     /// Waits until what is known is also on disk; false if that takes longer than `patience`.
     pub async fn settle(&self, patience: Duration) -> bool {
-        timeout(patience, self.disk.acquire_many(DISK_WORKERS)).await.is_ok()
+        let settled = async {
+            // Neither semaphore is ever closed. Behind all writes that wait for their turn.
+            let _turn = self.writer.acquire().await;
+            let _workers = self.disk.acquire_many(DISK_WORKERS).await;
+        };
+        timeout(patience, settled).await.is_ok()
     }
 
-    /// Work on the store, on a thread of its own. Goes on without it when that takes too long: a disk that hangs holds so
-    /// many threads and no more, and costs no answer.
+    /// A change of the store, on a thread of its own, one after the other. The caller goes on when that takes too long; the
+    /// change is made all the same, when its turn comes.
     pub(super) async fn on_disk(
         self: &Arc<Self>,
         patience: Duration,
@@ -27,18 +32,21 @@ impl HostCache {
     ) {
         let Some(store) = self.store.clone() else { return };
         let cache = Arc::clone(self);
-        let working = async {
-            // The semaphore is never closed.
-            let Ok(worker) = Arc::clone(&self.disk).acquire_owned().await else { return };
+        let (writer, disk) = (Arc::clone(&self.writer), Arc::clone(&self.disk));
+        // A task of its own: what the caller does not wait for any more must not be lost.
+        let working = tokio::spawn(async move {
+            // Neither semaphore is ever closed.
+            let Ok(_turn) = writer.acquire_owned().await else { return };
+            let Ok(worker) = disk.acquire_owned().await else { return };
             let blocking = tokio::task::spawn_blocking(move || {
                 work(&cache, &*store);
                 drop(worker);
             });
             // Fails only if the work panics, and then there is nothing to use.
             let _ = blocking.await;
-        };
+        });
         if timeout(patience, working).await.is_err() {
-            tracing::warn!("the cache's disk did not answer within {patience:?}; it is slow or hangs");
+            self.report_slow_disk(patience);
         }
     }
 
@@ -51,3 +59,7 @@ impl HostCache {
         self.catch_up();
     }
 }
+
+#[cfg(test)]
+#[path = "disk_tests.rs"]
+mod tests;

@@ -1,6 +1,9 @@
 //! A disk that fails: counted, logged, told to whoever asks, and caught up with when it works again.
 
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use super::{
     HostCache, Store, StoreError,
@@ -46,9 +49,13 @@ impl HostCache {
         });
     }
 
+    /// The disk did not answer in time. What was wanted of it is done when it does.
+    pub(super) fn report_slow_disk(&self, patience: Duration) {
+        log(self.health().read_failed(&StoreError::Slow(patience), self.clock.now()));
+    }
+
     /// Blocks: writes what is known of the host. False if that failed.
     pub(super) fn write(&self, host: &str, store: &dyn Store) -> bool {
-        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(record) = self.known(host) else {
             // It left while its write waited.
             self.health().forgotten(&[host.to_owned()]);
@@ -57,6 +64,7 @@ impl HostCache {
         let saved = store.save(&record);
         let line = match &saved {
             Ok(()) => {
+                self.removing().remove(host);
                 self.statistics.store_worked(StoreOperation::Save);
                 self.health().written(host)
             }

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use vmuster_proto::model::{Freshness, Problem, ProblemKind, Timestamp};
 
 use super::{
-    HostCache, HostRecord, HostView, Outcome,
-    host_cache::{FlightEnd, address_of},
+    HostCache, HostRecord, HostView, Outcome, ReadOptions,
+    host_cache::{FlightEnd, address_of, target_of},
     identity,
     slot::{Failure, Slot},
 };
@@ -43,7 +43,13 @@ impl HostCache {
     /// The last flight to the host at its address, if that failed.
     #[must_use]
     pub fn last_failure(&self, entry: &HostEntry) -> Option<Failure> {
-        self.slot(&entry.name)?.failure.filter(|failure| failure.address == address_of(entry))
+        self.slot(&entry.name)?.failure.filter(|failure| failure.target == target_of(entry))
+    }
+
+    /// Why the host is not asked now; None for who insists.
+    pub(crate) fn barred_now(&self, entry: &HostEntry, options: ReadOptions) -> Option<Problem> {
+        let insists = options.max_age == Some(Duration::ZERO);
+        self.barred(entry).filter(|_| !insists).map(|(problem, _)| problem)
     }
 
     /// Why the host is not asked now, and for how long yet.
@@ -77,9 +83,9 @@ impl HostCache {
                     tracing::debug!(host = entry.name, kind = %problem.kind, detail = problem.detail, "fetch failed");
                 }
                 let problem = problem.clone();
-                let (when, address) = (self.clock.now(), address_of(entry));
+                let (when, target) = (self.clock.now(), target_of(entry));
                 self.change_known(&entry.name, |slot| {
-                    slot.failure = Some(Failure::after(slot.failure.take(), when, address, problem));
+                    slot.failure = Some(Failure::after(slot.failure.take(), when, target, problem));
                 });
             }
         }

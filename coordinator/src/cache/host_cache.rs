@@ -1,9 +1,9 @@
 //! Records in memory, backed by a store, filled on demand.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -31,7 +31,8 @@ use crate::{
     statistics::{Statistics, StoreOperation},
 };
 
-/// A host at an address. Never the name alone: what one address says must not be taken for another's.
+/// A host as it is registered: name and [`target_of`]. Never the name alone: what one address says must not be taken for
+/// another's.
 type FlightKey = (String, String);
 
 pub(super) type FlightEnd = Result<(Arc<HostRecord>, Outcome), Problem>;
@@ -51,8 +52,10 @@ pub struct HostCache {
     pub(super) parts: Parts,
     fetches: Flights<FlightKey, FlightEnd>,
     pub(super) store_health: Mutex<StoreHealth>,
-    /// One write at a time, so that they keep their order.
-    pub(super) writing: Mutex<()>,
+    /// One change of the store at a time: many at once would only wait for each other, each with a thread.
+    pub(super) writer: Arc<Semaphore>,
+    /// Hosts that left and whose entries are still there: they are as good as not.
+    pub(super) removing: Mutex<HashSet<String>>,
     pub(super) disk: Arc<Semaphore>,
     pub(super) statistics: Arc<Statistics>,
 }
@@ -88,7 +91,8 @@ impl HostCache {
             parts: Parts::default(),
             fetches: Flights::default(),
             store_health: Mutex::default(),
-            writing: Mutex::default(),
+            writer: Arc::new(Semaphore::new(1)),
+            removing: Mutex::default(),
             disk: Arc::new(Semaphore::new(DISK_WORKERS as usize)),
             statistics: Arc::default(),
         }
@@ -139,12 +143,11 @@ impl HostCache {
         if entry.address.is_none() || self.fetcher.is_none() {
             return self.offline(entry);
         }
-        let always_ask = options.max_age == Some(Duration::ZERO);
-        if let Some((problem, _)) = self.barred(entry).filter(|_| !always_ask) {
+        if let Some(problem) = self.barred_now(entry, options) {
             return self.failed(entry, problem);
         }
         let (cache, host) = (Arc::clone(self), Arc::clone(entry));
-        let key = (entry.name.clone(), address_of(entry));
+        let key = (entry.name.clone(), target_of(entry));
         let flight = self.fetches.join(key, || async move { cache.fly(&host).await });
         match timeout_at(options.deadline, flight).await {
             Ok(Some(Ok((record, outcome)))) => HostView::fresh(entry, record, outcome),
@@ -160,6 +163,7 @@ impl HostCache {
 
     /// Hosts that left the registry are forgotten, entries and all: one that comes back may be another machine.
     pub async fn forget(self: &Arc<Self>, hosts: Vec<String>) {
+        self.removing().extend(hosts.iter().cloned());
         self.loads.forget(&hosts);
         {
             let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
@@ -169,13 +173,21 @@ impl HostCache {
         self.forget_unsaved(&hosts);
         self.parts.sweep();
         let removal = self.on_disk(LOAD_PATIENCE, move |cache, store| {
-            let _turn = cache.writing.lock().unwrap_or_else(PoisonError::into_inner);
             for host in &hosts {
-                let removed = store.remove(host);
-                removed.unwrap_or_else(|error| cache.report_store_problem(StoreOperation::Remove, &error));
+                // Not if it came back and was written meanwhile.
+                if cache.removing().contains(host) {
+                    match store.remove(host) {
+                        Ok(()) => drop(cache.removing().remove(host)),
+                        Err(error) => cache.report_store_problem(StoreOperation::Remove, &error),
+                    }
+                }
             }
         });
         removal.await;
+    }
+
+    pub(super) fn removing(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.removing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The host's facts have changed: what is cached may only be used as stale.
@@ -218,6 +230,12 @@ impl HostCache {
             self.version.fetch_add(1, Ordering::Release);
         }
     }
+}
+
+/// Who is asked: where, and which machine it must be.
+pub(super) fn target_of(entry: &HostEntry) -> String {
+    let machine_id = entry.machine_id.as_deref().unwrap_or_default();
+    format!("{} {machine_id}", address_of(entry))
 }
 
 pub(super) fn address_of(entry: &HostEntry) -> String {

@@ -17,18 +17,8 @@ const NAME_SHOWN_BYTES: usize = 253;
 /// # Errors
 /// Whose answer it is, and what to do.
 pub(super) fn check(entry: &HostEntry, reported_name: &str, machine_id: Option<&str>) -> Result<(), Problem> {
-    if entry.origin.is_none() {
-        return Ok(());
-    }
-    if !is_same_name(&entry.name, reported_name) {
-        let reported = printable(reported_name, NAME_SHOWN_BYTES);
-        return Err(wrong(format!(
-            "the agent there says that it is '{reported}'; correct the address of '{}', or set `name` in that agent's \
-             configuration",
-            entry.name
-        )));
-    }
-    let Some(wanted) = &entry.machine_id else { return Ok(()) };
+    check_name(entry, reported_name)?;
+    let Some(wanted) = entry.machine_id.as_ref().filter(|_| entry.origin.is_some()) else { return Ok(()) };
     match machine_id {
         Some(id) if id.eq_ignore_ascii_case(wanted) => Ok(()),
         Some(id) => Err(wrong(format!(
@@ -37,6 +27,22 @@ pub(super) fn check(entry: &HostEntry, reported_name: &str, machine_id: Option<&
         ))),
         None => Err(wrong(format!("it does not tell its machine id, registered is {wanted}"))),
     }
+}
+
+/// The half of it that every answer of an agent allows.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) fn check_name(entry: &HostEntry, reported_name: &str) -> Result<(), Problem> {
+    if entry.origin.is_some() && !is_same_name(&entry.name, reported_name) {
+        let reported = printable(reported_name, NAME_SHOWN_BYTES);
+        return Err(wrong(format!(
+            "the agent there says that it is '{reported}'; correct the address of '{}', or set `name` in that agent's \
+             configuration",
+            entry.name
+        )));
+    }
+    Ok(())
 }
 
 /// Whether what is known is of this host as it is registered now: what another address said may be another machine's, and

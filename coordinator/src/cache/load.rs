@@ -84,7 +84,7 @@ impl HostCache {
         };
         // Too late is as good as not there: the host is asked.
         if timeout(patience, all).await.is_err() && patience == LOAD_PATIENCE {
-            tracing::warn!("the cache's disk did not answer within {patience:?}; it is slow or hangs");
+            self.report_slow_disk(patience);
         }
         true
     }
@@ -159,6 +159,10 @@ impl HostCache {
 
     /// Blocks: reads the host's file. What another clock wrote into the future is set aside.
     fn load(&self, host: &str, store: &dyn Store) -> Option<Arc<HostRecord>> {
+        if self.removing().contains(host) {
+            // Of one that left: it may have been another machine.
+            return None;
+        }
         let record = match store.load(host, &self.parts) {
             Ok(Some(record)) => record,
             Ok(None) => return None,

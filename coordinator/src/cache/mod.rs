@@ -34,6 +34,7 @@ pub use flights::Flights;
 pub use freshness::{Age, CLOCK_SKEW_TOLERANCE, age};
 pub use guest_names::GuestNames;
 pub use host_cache::HostCache;
+pub(crate) use identity::check_name;
 pub use parts::Parts;
 pub use slot::Failure;
 pub use store::{FileStore, Sharing, Store, StoreError};

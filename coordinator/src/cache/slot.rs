@@ -23,21 +23,21 @@ pub(super) struct Slot {
 pub struct Failure {
     /// When it ended, by the cache's clock.
     pub when: Timestamp,
-    /// Where it went: another address may do better.
-    pub address: String,
+    /// Who was asked: another address, or another machine, may do better.
+    pub target: String,
     /// Why.
     pub problem: Problem,
-    /// Flights to this address that failed one after another, at least 1.
+    /// Flights to this target that failed one after another, at least 1.
     pub consecutive_count: u32,
 }
 
 impl Failure {
     /// A flight that failed after this one.
     #[must_use]
-    pub fn after(earlier: Option<Self>, when: Timestamp, address: String, problem: Problem) -> Self {
-        let before = earlier.filter(|earlier| earlier.address == address);
+    pub fn after(earlier: Option<Self>, when: Timestamp, target: String, problem: Problem) -> Self {
+        let before = earlier.filter(|earlier| earlier.target == target);
         let consecutive_count = before.map_or(0, |before| before.consecutive_count).saturating_add(1);
-        Self { when, address, problem, consecutive_count }
+        Self { when, target, problem, consecutive_count }
     }
 
     /// How long the host is left alone yet: `first` after one failure, twice as long after each further one, up to eight

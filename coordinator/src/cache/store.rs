@@ -13,8 +13,9 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -57,6 +58,9 @@ pub enum StoreError {
         #[source]
         source: io::Error,
     },
+    /// It does not answer.
+    #[error("the cache's disk did not answer within {0:?}; it is slow or hangs")]
+    Slow(Duration),
     /// The entry is there but cannot be trusted.
     #[error("the cache entry {path} cannot be used and was set aside")]
     NotAnEntry {
@@ -112,8 +116,10 @@ pub struct FileStore {
     pub(super) sharing: Sharing,
     fsync: bool,
     next_temporary: AtomicU64,
-    /// Held while this is; none while the directory cannot be made ready.
+    /// Held while this is; none while the directory cannot be locked.
     pub(super) lock: Mutex<Option<File>>,
+    /// The directories are there, and nothing half-written is left in them.
+    pub(super) is_ready: AtomicBool,
 }
 
 pub(super) fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
@@ -131,6 +137,7 @@ impl FileStore {
             fsync,
             next_temporary: AtomicU64::new(0),
             lock: Mutex::default(),
+            is_ready: AtomicBool::new(false),
         }
     }
 

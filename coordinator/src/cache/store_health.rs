@@ -32,6 +32,7 @@ impl StoreProblem {
         let source = error.source();
         let detail = source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
         let (path, kind, advice) = match error {
+            StoreError::Slow(_) => return Self::of_slow(detail),
             StoreError::InUse(path) => (path, IssueKind::Denied, "Stop the other one."),
             StoreError::NotAnEntry { path, .. } => (path, IssueKind::Malformed, "Nothing is needed."),
             StoreError::Io { path, source, .. } => {
@@ -40,6 +41,11 @@ impl StoreProblem {
             }
         };
         Self { detail, advice, path: path.display().to_string(), kind, unsaved_count: 0 }
+    }
+
+    fn of_slow(detail: String) -> Self {
+        let advice = "See to the disk, or move `cache_dir`.";
+        Self { detail, advice, path: String::new(), kind: IssueKind::Timeout, unsaved_count: 0 }
     }
 
     /// For an answer.

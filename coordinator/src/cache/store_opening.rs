@@ -8,7 +8,7 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
-    sync::PoisonError,
+    sync::{PoisonError, atomic::Ordering},
 };
 
 use rustix::fs::{FlockOperation, flock};
@@ -68,7 +68,7 @@ impl FileStore {
     /// Makes the directory ready if it is not.
     pub(super) fn ready(&self) -> Result<(), StoreError> {
         let mut held = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.is_some() {
+        if self.is_ready.load(Ordering::Acquire) {
             return Ok(());
         }
         let hosts = &self.hosts;
@@ -78,13 +78,16 @@ impl FileStore {
         // anybody's choice, so its mode is only set where it was made here.
         let private = Permissions::from_mode(DIRECTORY_MODE);
         std::fs::set_permissions(hosts, private).map_err(io_error("make private", hosts))?;
-        let lock_path = self.lock_path();
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).write(true).mode(FILE_MODE);
-        let lock = options.open(&lock_path).map_err(io_error("open", &lock_path))?;
-        self.take(&lock)?;
+        if held.is_none() {
+            let lock_path = self.lock_path();
+            let mut options = OpenOptions::new();
+            options.create(true).truncate(false).write(true).mode(FILE_MODE);
+            let lock = options.open(&lock_path).map_err(io_error("open", &lock_path))?;
+            self.take(&lock)?;
+            *held = Some(lock);
+        }
         remove_temporaries(hosts, self.sharing)?;
-        *held = Some(lock);
+        self.is_ready.store(true, Ordering::Release);
         Ok(())
     }
 }

@@ -3,14 +3,11 @@
 use std::sync::Arc;
 
 use tokio::time::{Instant, timeout};
-use vmuster_proto::{
-    model::{HostRegistration, Issue, IssueKind, Problem, ProblemKind, Usage, sort_issues},
-    transport::PeerAddress,
-};
+use vmuster_proto::model::{HostRegistration, Issue, IssueKind, Problem, ProblemKind, Usage, sort_issues};
 
 use super::{Cluster, ClusterError};
 use crate::{
-    cache::{HostView, ReadOptions},
+    cache::{HostView, ReadOptions, check_name},
     fetch::FetchedUsage,
     hosts::{HostEntry, Scope},
 };
@@ -91,7 +88,7 @@ impl Cluster {
         entry: &Arc<HostEntry>,
         options: ReadOptions,
     ) -> (HostView, AskedUsage) {
-        let usage = self.usage(entry.address.as_ref(), options).await;
+        let usage = self.usage(entry, options).await;
         if let Some(Ok(FetchedUsage { inventory_fingerprint, .. })) = &usage {
             let known = self.cache.last_known(&entry.name, options.deadline).await;
             let known = known.map(|record| record.inventory.fingerprint.clone());
@@ -109,14 +106,20 @@ impl Cluster {
 
     /// None: there is nobody to ask. Takes two thirds of the time there is at most: the inventory, mostly known, needs
     /// the rest.
-    async fn usage(&self, address: Option<&PeerAddress>, options: ReadOptions) -> AskedUsage {
+    async fn usage(&self, entry: &HostEntry, options: ReadOptions) -> AskedUsage {
+        let (fetcher, address) = (self.cache.fetcher()?, entry.address.as_ref()?);
+        if let Some(problem) = self.cache.barred_now(entry, options) {
+            return Some(Err(problem));
+        }
         let most = options.deadline.saturating_duration_since(Instant::now()) / 3 * 2;
-        let usage = timeout(most, self.cache.fetcher()?.usage(address?)).await;
+        let usage = timeout(most, fetcher.usage(address)).await;
         let late = || {
             let detail = format!("no usage within {:.1} s; allow more time", most.as_secs_f32());
             Problem::new(ProblemKind::Timeout, detail)
         };
-        Some(usage.unwrap_or_else(|_| Err(late())))
+        let usage = usage.unwrap_or_else(|_| Err(late()));
+        // What another machine says of itself is not this one's.
+        Some(usage.and_then(|usage| check_name(entry, &usage.reported_name).map(|()| usage)))
     }
 }
 

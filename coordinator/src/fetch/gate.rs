@@ -3,7 +3,10 @@
 use std::{
     future::Future,
     pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use tokio::{
@@ -15,7 +18,7 @@ use super::limit::{Bounds, Limit, Load};
 use crate::statistics::Statistics;
 
 /// Fetches under way, those included that wait for hosts that say nothing. Each holds a descriptor and some 50 KB.
-pub const IN_FLIGHT_MAX: usize = 1024;
+pub(super) const IN_FLIGHT_MAX: usize = 1024;
 
 #[derive(Debug)]
 struct State {
@@ -32,6 +35,8 @@ pub(super) struct Gate {
     places: Semaphore,
     in_flight: Semaphore,
     in_flight_max: usize,
+    /// For their turn.
+    waiting: AtomicUsize,
     state: Mutex<State>,
     pub(super) statistics: Arc<Statistics>,
 }
@@ -45,6 +50,7 @@ impl Gate {
             places: Semaphore::new(places),
             in_flight: Semaphore::new(in_flight_max),
             in_flight_max,
+            waiting: AtomicUsize::new(0),
             state: Mutex::new(State { limit, places, debt: 0 }),
             statistics: Arc::default(),
         }
@@ -54,12 +60,15 @@ impl Gate {
     pub(super) async fn pass<T>(
         &self,
         work: impl Future<Output = T>,
-        load_of: impl Fn(&T, Load) -> Load,
+        load_of: impl Fn(&T, Load) -> Option<Load>,
     ) -> T {
+        let waiting = Waiting::new(self);
         // Neither semaphore is ever closed.
         let permit = self.places.acquire().await.ok();
         let mut place = Some(Place { gate: self, permit });
-        let _in_flight = self.in_flight.acquire().await;
+        let permit = self.in_flight.acquire().await.ok();
+        drop(waiting);
+        let in_flight = InFlight { gate: self, permit };
         self.count();
         let (start, stall_after) = (Instant::now(), self.state().limit.stall_after());
         let mut work = pin!(work);
@@ -70,10 +79,18 @@ impl Gate {
                 work.await
             }
         };
-        let load = load_of(&ended, Load::Took(start.elapsed()));
-        self.ended(load);
+        if let Some(load) = load_of(&ended, Load::Took(start.elapsed())) {
+            self.ended(load);
+        }
         drop(place);
+        drop(in_flight);
         ended
+    }
+
+    /// Counts what it does there.
+    pub(super) fn count_in(&mut self, statistics: Arc<Statistics>) {
+        self.statistics = statistics;
+        self.count();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -83,7 +100,8 @@ impl Gate {
     fn count(&self) {
         let limit = self.state().limit.now();
         let free = self.in_flight.available_permits();
-        self.statistics.fetching(self.in_flight_max - free, limit);
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        self.statistics.fetching(self.in_flight_max - free, waiting, limit);
     }
 
     fn ended(&self, load: Load) {
@@ -102,6 +120,35 @@ impl Gate {
             state.places -= taken;
             state.debt += now - wanted - taken;
         }
+    }
+}
+
+/// Waits for its turn.
+struct Waiting<'a>(&'a Gate);
+
+impl<'a> Waiting<'a> {
+    fn new(gate: &'a Gate) -> Self {
+        gate.waiting.fetch_add(1, Ordering::Relaxed);
+        Self(gate)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Is under way; counted also when it ends.
+struct InFlight<'a> {
+    gate: &'a Gate,
+    permit: Option<SemaphorePermit<'a>>,
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        drop(self.permit.take());
+        self.gate.count();
     }
 }
 
@@ -136,8 +183,8 @@ mod tests {
 
     const HANGS: Duration = Duration::from_secs(5);
 
-    fn as_it_took<T>(_: &T, took: Load) -> Load {
-        took
+    fn as_it_took<T>(_: &T, took: Load) -> Option<Load> {
+        Some(took)
     }
 
     #[tokio::test(start_paused = true)]
@@ -178,7 +225,7 @@ mod tests {
                     now.fetch_sub(1, Ordering::SeqCst);
                 };
                 let exhausted = host % 97 == 0;
-                gate.pass(work, move |(), took| if exhausted { Load::Exhausted } else { took }).await;
+                gate.pass(work, move |(), took| Some(if exhausted { Load::Exhausted } else { took })).await;
             });
         }
         tasks.join_all().await;
@@ -187,5 +234,9 @@ mod tests {
         assert_eq!(state.places - state.debt, state.limit.now());
         assert_eq!(gate.places.available_permits(), state.places - state.debt, "all came back");
         assert_eq!(gate.in_flight.available_permits(), gate.in_flight_max);
+        let metrics = gate.statistics.text().expect("text");
+        for zero in ["vmuster_fetches_in_flight 0\n", "vmuster_fetches_waiting 0\n"] {
+            assert!(metrics.contains(zero), "{zero}{metrics}");
+        }
     }
 }

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use super::gate::IN_FLIGHT_MAX;
+
 /// Between these the limit moves, and here it starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
@@ -28,7 +30,11 @@ impl Bounds {
     #[must_use]
     pub fn around(start: usize) -> Self {
         let start = start.max(1);
-        Self { min: MIN.min(start), start, max: start.saturating_mul(MAX_FACTOR) }
+        Self {
+            min: MIN.min(start),
+            start,
+            max: start.saturating_mul(MAX_FACTOR).min(IN_FLIGHT_MAX.max(start)),
+        }
     }
 
     /// A limit that does not move.
@@ -41,7 +47,7 @@ impl Bounds {
 
 /// How a fetch ended, as far as it says something about this machine's load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Load {
+pub(super) enum Load {
     /// The host said something after so long, or nothing for so long.
     Took(Duration),
     /// This machine had no descriptor, port or memory for it.
@@ -60,8 +66,8 @@ const TOLERANCE: u32 = 2;
 /// Added to the tolerance: scheduling alone costs as much, which on a loopback is many times the fastest.
 const SLACK: Duration = Duration::from_millis(5);
 
-/// The fastest median is forgotten by a sixteenth a window: a fleet that has become slower for good is not held against
-/// its past for ever.
+/// The fastest median is forgotten by a sixteenth a window: a moment of unusual speed is not held against the rest of the
+/// day.
 const FORGETTING: u32 = 16;
 
 /// Before anything is known, and at most: the time after which a fetch no longer holds a place. With 64 places 1,000 hosts
@@ -74,37 +80,46 @@ const STALL_FACTOR: u32 = 8;
 
 /// The limit now.
 #[derive(Debug)]
-pub struct Limit {
+pub(super) struct Limit {
     bounds: Bounds,
     now: usize,
     fastest: Option<Duration>,
     window: Vec<Duration>,
     /// The machine was out of something in this window: that counts once.
     was_exhausted: bool,
+    /// The median that made it fall in the window before.
+    too_slow: Option<Duration>,
 }
 
 impl Limit {
     /// At its start.
     #[must_use]
-    pub fn new(bounds: Bounds) -> Self {
-        Self { bounds, now: bounds.start, fastest: None, window: Vec::new(), was_exhausted: false }
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            now: bounds.start,
+            fastest: None,
+            window: Vec::new(),
+            was_exhausted: false,
+            too_slow: None,
+        }
     }
 
     /// Fetches that may be under way.
     #[must_use]
-    pub fn now(&self) -> usize {
+    pub(super) fn now(&self) -> usize {
         self.now
     }
 
     /// A fetch that takes longer than this waits for its host, not for this machine: it leaves its place to another. So a
     /// hundred hosts that hang do not hold up those that answer.
     #[must_use]
-    pub fn stall_after(&self) -> Duration {
+    pub(super) fn stall_after(&self) -> Duration {
         self.fastest.map_or(STALL_MAX, |fastest| (fastest * STALL_FACTOR).clamp(STALL_MIN, STALL_MAX))
     }
 
     /// Takes note of the end of a fetch.
-    pub fn ended(&mut self, load: Load) {
+    pub(super) fn ended(&mut self, load: Load) {
         match load {
             Load::Exhausted if self.was_exhausted => return,
             Load::Exhausted => {
@@ -120,11 +135,20 @@ impl Limit {
         let median = self.close_window();
         let fastest = self.fastest.map_or(median, |fastest| (fastest + fastest / FORGETTING).min(median));
         self.fastest = Some(fastest);
-        if median > fastest * TOLERANCE + SLACK {
+        let is_slow = median > fastest * TOLERANCE + SLACK;
+        if is_slow && self.too_slow.is_some_and(|before| median > before / 10 * 9) {
+            // Fewer were not faster: it is the hosts that have become slower, for good.
+            self.fastest = Some(median);
+            self.too_slow = None;
+        } else if is_slow {
             // Three quarters: one slow window does not undo ten good ones.
             self.now = (self.now - self.now / 4).max(self.bounds.min);
-        } else if !self.was_exhausted {
-            self.now = (self.now + INCREASE).min(self.bounds.max);
+            self.too_slow = Some(median);
+        } else {
+            self.too_slow = None;
+            if !self.was_exhausted {
+                self.now = (self.now + INCREASE).min(self.bounds.max);
+            }
         }
         self.was_exhausted = false;
     }
@@ -192,9 +216,23 @@ mod tests {
     #[test]
     fn a_fleet_that_has_become_slower_for_good_gets_its_places_back() {
         let mut limit = Limit::new(Bounds::around(64));
-        after(&mut limit, 30, Load::Took(FAST));
-        assert!(after(&mut limit, 5, Load::Took(FAST * 5)) < 100);
-        assert_eq!(after(&mut limit, 80, Load::Took(FAST * 5)), 256);
+        assert_eq!(after(&mut limit, 30, Load::Took(FAST)), 256);
+        assert_eq!(after(&mut limit, 1, Load::Took(FAST * 50)), 192);
+        assert_eq!(after(&mut limit, 1, Load::Took(FAST * 50)), 192, "fewer were not faster");
+        assert_eq!(after(&mut limit, 8, Load::Took(FAST * 50)), 256);
+    }
+
+    #[test]
+    fn where_fetches_wait_for_each_other_it_settles_and_does_not_fall_to_its_minimum() {
+        let mut limit = Limit::new(Bounds::around(64));
+        let mut seen = Vec::new();
+        for _ in 0..400 {
+            // Each takes a turn of this machine: the more at once, the longer.
+            let waits = Duration::from_millis(limit.now() as u64);
+            seen.push(after(&mut limit, 1, Load::Took(waits)));
+        }
+        let (least, most) = (seen.iter().min().expect("some"), seen.iter().max().expect("some"));
+        assert!(*least >= 64 && *most <= 256, "{least} to {most}");
     }
 
     proptest! {

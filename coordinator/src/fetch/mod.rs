@@ -26,12 +26,12 @@ use vmuster_proto::{
 
 pub use cpu::CpuRefused;
 pub use dial::{Dial, Sockets};
-pub use gate::IN_FLIGHT_MAX;
-pub use limit::{Bounds, Limit, Load};
+pub use limit::Bounds;
 
 use crate::statistics::Statistics;
 use error::FetchError;
 use gate::Gate;
+use limit::Load;
 
 /// Fetches under way at first. 5,000 pooled connections cost 300 MB in a trial; 64 keep two cores busy.
 pub const DEFAULT_CONCURRENCY: usize = 64;
@@ -61,6 +61,8 @@ pub enum Fetched {
 /// An agent's answer about its usage.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FetchedUsage {
+    /// The name the host reports.
+    pub reported_name: String,
     /// Figures.
     pub usage: Usage,
     /// What is absent from them.
@@ -102,7 +104,7 @@ impl Fetcher {
     /// Counts what it does here.
     #[must_use]
     pub fn with_statistics(mut self, statistics: Arc<Statistics>) -> Self {
-        self.gate.statistics = statistics;
+        self.gate.count_in(statistics);
         self
     }
 
@@ -140,7 +142,11 @@ impl Fetcher {
                 }
                 Some(pb::get_usage_response::Standing::InventoryChanged(_)) | None => None,
             };
+            if reply.name.len() > convert::TEXT_MAX_BYTES {
+                return Err(FetchError::Incomplete("a host name of reasonable length"));
+            }
             Ok(FetchedUsage {
+                reported_name: reply.name,
                 usage: usage.try_into().map_err(FetchError::Decode)?,
                 issues: convert::issues(reply.issues).map_err(FetchError::Decode)?,
                 inventory_fingerprint,
@@ -171,15 +177,22 @@ impl Fetcher {
         C: Future<Output = Result<T, FetchError>>,
     {
         let mut began: Option<Instant> = None;
+        let mut earlier = None;
         let mut attempt = 0;
         let ended = loop {
             let once = async {
                 let start = began.unwrap_or_else(Instant::now);
+                if earlier.is_some() && start.elapsed() >= self.deadline {
+                    // Its turn came too late: what it failed of before is what is known.
+                    return (start, None);
+                }
                 let answer = timeout_at(start + self.deadline, call()).await;
-                (start, answer.unwrap_or(Err(FetchError::TimedOut(self.deadline))))
+                (start, Some(answer.unwrap_or(Err(FetchError::TimedOut(self.deadline)))))
             };
             let (start, answer) = self.gate.pass(once, load_of).await;
             began = Some(start);
+            let answer = answer.or_else(|| earlier.take().map(Err));
+            let answer = answer.unwrap_or(Err(FetchError::TimedOut(self.deadline)));
             let error = match answer {
                 Ok(answer) => break Ok(answer),
                 Err(error) => error,
@@ -190,6 +203,7 @@ impl Fetcher {
                 break Err(error);
             }
             attempt += 1;
+            earlier = Some(error);
             self.gate.statistics.fetch_retried();
             sleep(pause).await;
         };
@@ -213,10 +227,12 @@ impl Fetcher {
     }
 }
 
-fn load_of<T>(ended: &(Instant, Result<T, FetchError>), took: Load) -> Load {
-    match ended.1 {
-        Err(FetchError::Dial(DialError::Exhausted { .. })) => Load::Exhausted,
-        _ => took,
+/// Only answers tell how fast answers come: a site that refuses is faster than any.
+fn load_of<T>(ended: &(Instant, Option<Result<T, FetchError>>), took: Load) -> Option<Load> {
+    match &ended.1 {
+        Some(Ok(_)) => Some(took),
+        Some(Err(FetchError::Dial(DialError::Exhausted { .. }))) => Some(Load::Exhausted),
+        _ => None,
     }
 }
 

@@ -258,4 +258,10 @@ async fn a_machine_that_was_replaced_is_refused_where_its_id_is_registered() {
 
     setup.cluster.set_registry(entries(setup.fleet.machine_id(0))).await;
     assert!(setup.flags(None).await.complete);
+
+    setup.fleet.reboot(0);
+    setup.cluster.set_registry(entries("1".repeat(32))).await;
+    assert_eq!(setup.flags(Some(Duration::ZERO)).await.missing.len(), 1);
+    setup.cluster.set_registry(entries(setup.fleet.machine_id(0))).await;
+    assert!(setup.flags(None).await.complete, "what the wrong id refused is not held against the right one");
 }

@@ -69,7 +69,7 @@ fn every_metric_is_described_and_every_described_one_is_there() {
     statistics.fetched(Duration::from_millis(1));
     statistics.fetch_failed(ProblemKind::Timeout, Duration::from_millis(1));
     statistics.fetch_retried();
-    statistics.fetching(1, 2);
+    statistics.fetching(1, 3, 2);
     statistics.called("ListHosts", "OK", Duration::from_millis(1));
     let clock: SharedClock = Arc::new(SystemClock);
     let home = tempdir().expect("a home");

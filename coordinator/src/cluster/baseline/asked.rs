@@ -14,7 +14,7 @@ use vmuster_proto::{
 
 use crate::{
     baseline::{GuestHost, Source, Stands, runs, with_policy},
-    cache::HostView,
+    cache::{HostView, check_name},
     fetch::Fetcher,
 };
 
@@ -185,6 +185,7 @@ pub(super) async fn domains(
         return (Vec::new(), Some(member.view.problem.clone().unwrap_or_else(untold)));
     };
     let asked = timeout_at(deadline, fetcher.usage(address)).await.unwrap_or_else(|_| Err(late()));
+    let asked = asked.and_then(|usage| check_name(&member.view.entry, &usage.reported_name).map(|()| usage));
     let usage = match asked {
         Ok(usage) => usage,
         Err(problem) => return (Vec::new(), Some(problem)),
