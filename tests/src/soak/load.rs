@@ -35,6 +35,9 @@ const SHOW_EVERY: Duration = Duration::from_millis(500);
 const REFRESH_EVERY: Duration = Duration::from_secs(10);
 const VISIT_EVERY: Duration = Duration::from_secs(2);
 
+/// A coordinator ends connections that are an hour old.
+const ROUNDS_PER_CONNECTION: usize = 100;
+
 /// So many refusals are kept; one is enough to fail.
 const REFUSALS_KEPT: usize = 5;
 
@@ -82,7 +85,8 @@ fn flags() -> pb::ComputeCommonCpuFlagsRequest {
 async fn ask_flags(client: &mut Client, tally: &Tally) {
     let answer = client.compute_common_cpu_flags(flags()).await;
     let Some(answer) = tally.note("flags", answer) else { return };
-    let count = answer.into_inner().host_count as usize;
+    let answer = answer.into_inner();
+    let count = answer.host_count as usize + answer.missing.len();
     assert!((HOSTS..=HOSTS + VISITORS).contains(&count), "an answer about {count} hosts");
 }
 
@@ -158,6 +162,9 @@ pub(super) fn ask_all_the_time(
                 times.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 for $round in 0_usize.. {
                     times.tick().await;
+                    if $round % ROUNDS_PER_CONNECTION == ROUNDS_PER_CONNECTION - 1 {
+                        $client = client(&address).await;
+                    }
                     let $client = &mut $client;
                     let _ = (&$fleet, $round);
                     $work.await;
