@@ -52,6 +52,10 @@ fn with_guests(mut inventory: Inventory, sort: usize) -> Inventory {
 }
 
 pub fn cluster_of_many(inventories: &[Arc<Inventory>]) -> (Cluster, Registry) {
+    cluster_of(inventories, MANY_HOSTS)
+}
+
+pub fn cluster_of(inventories: &[Arc<Inventory>], count: usize) -> (Cluster, Registry) {
     let now = SystemClock.now();
     let record = |i: usize| {
         // A copy each, as from as many agents: nothing is equal because it is the same.
@@ -70,7 +74,7 @@ pub fn cluster_of_many(inventories: &[Arc<Inventory>]) -> (Cluster, Registry) {
             guest_names: GuestNames::default(),
         }
     };
-    let records: Vec<_> = (0..MANY_HOSTS).map(record).collect();
+    let records: Vec<_> = (0..count).map(record).collect();
     let registry =
         Registry::new(records.iter().map(|record| HostEntry::new(&record.host, None))).expect("distinct");
     let cache = HostCache::of_records(records, Arc::new(SystemClock));

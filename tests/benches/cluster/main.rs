@@ -3,6 +3,7 @@
 mod cold;
 mod fleet;
 mod ready;
+mod throughput;
 mod wire;
 
 use std::{collections::BTreeSet, fs, hint::black_box, sync::Arc, time::Duration, time::Instant};
@@ -119,7 +120,8 @@ async fn collected_anew() {
     fs::remove_dir_all(directory.path()).expect("removed");
 }
 
-/// `cargo bench --bench cluster -- quick`: without the agents, while working on it; `-- fleet`: the simulated fleet alone.
+/// `cargo bench --bench cluster -- quick`: without the agents, while working on it; `-- fleet`: the simulated fleet alone;
+/// `-- throughput`: more and more at once, alone.
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let is_asked = |part: &str| std::env::args().any(|argument| argument == part);
@@ -128,13 +130,17 @@ fn main() {
             return cold::measure().await;
         }
         let inventories = inventories();
+        if is_asked("throughput") {
+            return throughput::measure(&inventories).await;
+        }
         warm(&inventories).await;
         let is_met = wire::measure(&inventories).await;
         if is_asked("quick") {
             return is_met;
         }
         collected_anew().await;
-        cold::measure().await && is_met
+        let is_met = cold::measure().await && is_met;
+        throughput::measure(&inventories).await && is_met
     });
     assert!(is_met, "a number of BLUEPRINT §5 was missed");
 }
