@@ -23,17 +23,36 @@ use crate::fleet::Fleet;
 
 type Client = ClusterServiceClient<Channel>;
 
-/// So many ask for flags on a connection that they keep.
-const ASKERS: usize = 4;
-const ASK_EVERY: Duration = Duration::from_millis(250);
-const CONNECT_ANEW_EVERY: Duration = Duration::from_millis(200);
-const LIST_EVERY: Duration = Duration::from_secs(2);
-const GIVE_UP_EVERY: Duration = Duration::from_millis(500);
+/// A question that is asked again and again.
+#[derive(Debug, Clone, Copy)]
+enum Errand {
+    Flags,
+    /// On a connection of its own each time.
+    FlagsAnew,
+    List,
+    Refresh,
+    /// A host comes or goes.
+    Visit,
+    Show,
+    GiveUp,
+}
+
+/// Four that ask for flags, and one of each other sort.
+const ERRANDS: [Errand; 10] = [
+    Errand::Flags,
+    Errand::Flags,
+    Errand::Flags,
+    Errand::Flags,
+    Errand::FlagsAnew,
+    Errand::List,
+    Errand::Refresh,
+    Errand::Visit,
+    Errand::Show,
+    Errand::GiveUp,
+];
+
 /// Too short for a host that hangs.
 const GIVE_UP_AFTER: Duration = Duration::from_millis(40);
-const SHOW_EVERY: Duration = Duration::from_millis(500);
-const REFRESH_EVERY: Duration = Duration::from_secs(10);
-const VISIT_EVERY: Duration = Duration::from_secs(2);
 
 /// A coordinator ends connections that are an hour old.
 const ROUNDS_PER_CONNECTION: usize = 100;
@@ -145,48 +164,53 @@ async fn give_up(client: &mut Client, tally: &Tally, round: usize) {
     tally.answers.fetch_add(1, Ordering::Relaxed);
 }
 
+impl Errand {
+    /// At least, from one to the next; a question that takes longer than this puts off the next.
+    fn pause(self) -> Duration {
+        Duration::from_millis(match self {
+            Self::Flags => 250,
+            Self::FlagsAnew => 200,
+            Self::Show | Self::GiveUp => 500,
+            Self::List | Self::Visit => 2000,
+            Self::Refresh => 10_000,
+        })
+    }
+
+    async fn once(self, client: &mut Client, tally: &Tally, fleet: &Fleet, round: usize) {
+        match self {
+            Self::Flags | Self::FlagsAnew => ask_flags(client, tally).await,
+            Self::List => list(client, tally).await,
+            Self::Refresh => refresh(client, tally).await,
+            Self::Visit => visit(client, tally, fleet, round).await,
+            Self::Show => show(client, tally, fleet, round).await,
+            Self::GiveUp => give_up(client, tally, round).await,
+        }
+    }
+
+    /// Never ends.
+    async fn again_and_again(self, address: PeerAddress, fleet: Arc<Fleet>, tally: Arc<Tally>) {
+        let mut kept = client(&address).await;
+        let mut times = interval(self.pause());
+        times.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let rounds = if matches!(self, Self::FlagsAnew) { 1 } else { ROUNDS_PER_CONNECTION };
+        for round in 0_usize.. {
+            times.tick().await;
+            if round % rounds == rounds - 1 {
+                kept = client(&address).await;
+            }
+            self.once(&mut kept, &tally, &fleet, round).await;
+        }
+    }
+}
+
 /// Until the tasks are aborted.
 pub(super) fn ask_all_the_time(
     tasks: &mut JoinSet<()>,
-    address: &str,
+    address: &PeerAddress,
     fleet: &Arc<Fleet>,
     tally: &Arc<Tally>,
 ) {
-    let address: PeerAddress = address.parse().expect("an address");
-    macro_rules! every {
-        ($pause:expr, |$client:ident, $tally:ident, $fleet:ident, $round:ident| $work:expr) => {{
-            let (address, $tally, $fleet) = (address.clone(), Arc::clone(tally), Arc::clone(fleet));
-            tasks.spawn(async move {
-                let mut $client = client(&address).await;
-                let mut times = interval($pause);
-                times.set_missed_tick_behavior(MissedTickBehavior::Delay);
-                for $round in 0_usize.. {
-                    times.tick().await;
-                    if $round % ROUNDS_PER_CONNECTION == ROUNDS_PER_CONNECTION - 1 {
-                        $client = client(&address).await;
-                    }
-                    let $client = &mut $client;
-                    let _ = (&$fleet, $round);
-                    $work.await;
-                }
-            });
-        }};
+    for errand in ERRANDS {
+        tasks.spawn(errand.again_and_again(address.clone(), Arc::clone(fleet), Arc::clone(tally)));
     }
-    for _ in 0..ASKERS {
-        every!(ASK_EVERY, |client, tally, fleet, round| ask_flags(client, &tally));
-    }
-    every!(LIST_EVERY, |client, tally, fleet, round| list(client, &tally));
-    every!(REFRESH_EVERY, |client, tally, fleet, round| refresh(client, &tally));
-    every!(VISIT_EVERY, |client, tally, fleet, round| visit(client, &tally, &fleet, round));
-    every!(SHOW_EVERY, |client, tally, fleet, round| show(client, &tally, &fleet, round));
-    every!(GIVE_UP_EVERY, |client, tally, fleet, round| give_up(client, &tally, round));
-    let (address, tally) = (address.clone(), Arc::clone(tally));
-    tasks.spawn(async move {
-        let mut times = interval(CONNECT_ANEW_EVERY);
-        times.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            times.tick().await;
-            ask_flags(&mut client(&address).await, &tally).await;
-        }
-    });
 }

@@ -115,7 +115,7 @@ pub async fn soak(plan: Plan, coordinator: &Path) -> (String, bool) {
     let tally = Arc::new(load::Tally::default());
     let mut busy = JoinSet::new();
     busy.spawn(trouble::go_round(Arc::clone(&fleet), plan.turn));
-    load::ask_all_the_time(&mut busy, &daemon.address, &fleet, &tally);
+    load::ask_all_the_time(&mut busy, &daemon.address.parse().expect("an address"), &fleet, &tally);
     let start = Instant::now();
     let (mut samples, mut looks) = (Vec::new(), interval(plan.look));
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -32,5 +32,6 @@ mod recorded_guests;
 mod registry;
 mod registry_kills;
 mod reload;
+mod soak;
 mod systemd_hardening;
 mod systemd_units;
