@@ -132,7 +132,7 @@ async fn refresh(client: &mut Client, tally: &Tally) {
 async fn visit(client: &mut Client, tally: &Tally, fleet: &Fleet, round: usize) {
     let host = HOSTS + round % VISITORS;
     let name = fleet.name(host).to_owned();
-    if round / VISITORS % 2 == 0 {
+    if (round / VISITORS).is_multiple_of(2) {
         let request = pb::AddHostRequest { name, address: fleet.address(host), ..Default::default() };
         tally.note("add", client.add_host(request).await);
     } else {
@@ -156,7 +156,7 @@ async fn give_up(client: &mut Client, tally: &Tally, round: usize) {
         max_age: Some(prost_types::Duration::default()),
         ..flags()
     });
-    if round % 2 == 0 {
+    if round.is_multiple_of(2) {
         request.set_timeout(GIVE_UP_AFTER);
     }
     // An answer in time is as good.

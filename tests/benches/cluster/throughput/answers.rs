@@ -64,7 +64,7 @@ pub(super) async fn measure(inventories: &[Arc<Inventory>]) -> bool {
             let ours = async || burst(&our_clients[..count], &request, size).await;
             let least = async || burst(&ready_clients[..count], &request, size).await;
             // By turns first: whoever comes second finds the caches warm.
-            row.pairs.push(if round % 2 == 0 {
+            row.pairs.push(if round.is_multiple_of(2) {
                 let ours = ours().await;
                 (ours, least().await)
             } else {
