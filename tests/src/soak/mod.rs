@@ -135,7 +135,7 @@ pub async fn soak(plan: Plan, coordinator: &Path) -> (String, bool) {
     is_good &= rate >= FETCHES_PER_SECOND_MIN && refusals.is_empty() && kinds.len() >= trouble::KINDS_MIN;
     let text = format!(
         "{text}{rate:.0} fetches/s (at least {FETCHES_PER_SECOND_MIN}); failed: {kinds:?}\n\
-         questions: {asked}; refused: {refusals:?}\n"
+         answers and messages of streams: {asked}; refused: {refusals:?}\n"
     );
     (text, is_good)
 }
