@@ -2,12 +2,13 @@
 
 CARGO ?= cargo
 
-.PHONY: help demo demo-fleet test bench fuzz lint docs deny setup
+.PHONY: help demo demo-fleet test soak bench fuzz lint docs deny setup
 
 help:
 	@echo 'make demo    real agents, a coordinator and `vmuster flags` on this machine and recorded ones'
 	@echo 'make demo-fleet N=1000   a coordinator on that many simulated hosts (1 to 5000)'
 	@echo 'make test    all tests'
+	@echo 'make soak    half an hour of questions to a coordinator of 1,000 hosts, a tenth of which fails; MINUTES=1 for less'
 	@echo 'make bench   benchmarks, as ratios measured in one run'
 	@echo 'make fuzz    each parser against inputs no kernel prints, an hour; FUZZ_SECONDS=10 for less (nightly Rust)'
 	@echo 'make lint    formatting, clippy, dependency policy'
@@ -31,6 +32,14 @@ test:
 	@tests/setup.sh test
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace
+
+# Does a coordinator keep what it should let go? See tests/src/soak/.
+MINUTES ?= 30
+SOAK_PROFILE ?= release
+
+soak: setup
+	$(CARGO) build --locked --profile $(SOAK_PROFILE) -p vmuster-coordinator --bin vmuster-coordinator
+	$(CARGO) run --locked --profile $(SOAK_PROFILE) -p vmuster-tests --bin vmuster-soak -- $(MINUTES)
 
 bench: setup
 	$(CARGO) bench --locked -p vmuster-tests --bench agent

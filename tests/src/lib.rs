@@ -11,6 +11,7 @@ pub mod programs;
 pub mod raw;
 pub mod reader;
 pub mod scripted;
+pub mod soak;
 pub mod synthetic;
 pub mod synthetic_guests;
 pub mod systemd_box;

@@ -150,4 +150,10 @@ impl Exposition {
     pub fn count(&self, series: &str) -> f64 {
         self.series.get(series).copied().unwrap_or_default()
     }
+
+    /// Series that begin so, with their values.
+    pub fn starting_with<'a>(&'a self, start: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
+        let all = self.series.iter().filter(move |(series, _)| series.starts_with(start));
+        all.map(|(series, value)| (series.as_str(), *value))
+    }
 }

@@ -18,7 +18,7 @@ use super::limit::{Bounds, Limit, Load};
 use crate::statistics::Statistics;
 
 /// Fetches under way, those included that wait for hosts that say nothing. Each holds a descriptor and some 50 KB.
-pub(super) const IN_FLIGHT_MAX: usize = 1024;
+pub const IN_FLIGHT_MAX: usize = 1024;
 
 #[derive(Debug)]
 struct State {

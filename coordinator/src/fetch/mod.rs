@@ -26,6 +26,7 @@ use vmuster_proto::{
 
 pub use cpu::CpuRefused;
 pub use dial::{Dial, Sockets};
+pub use gate::IN_FLIGHT_MAX;
 pub use limit::Bounds;
 
 use crate::statistics::Statistics;

@@ -151,13 +151,17 @@ fn record(number: usize) -> HostRecord {
 }
 
 pub fn cluster_of_many(inventories: &[Arc<Inventory>]) -> (Cluster, Registry) {
+    cluster_of(inventories, MANY_HOSTS)
+}
+
+pub fn cluster_of(inventories: &[Arc<Inventory>], count: usize) -> (Cluster, Registry) {
     let record = |i: usize| {
         // The sections are the same in memory where they are equal, as a coordinator keeps them.
         let fingerprint = format!("{i:032x}");
         let inventory = Inventory { fingerprint, ..(*inventories[i % inventories.len()]).clone() };
         HostRecord { inventory: Arc::new(inventory), ..record(i) }
     };
-    let records: Vec<_> = (0..MANY_HOSTS).map(record).collect();
+    let records: Vec<_> = (0..count).map(record).collect();
     let registry =
         Registry::new(records.iter().map(|record| HostEntry::new(&record.host, None))).expect("distinct");
     let cache = HostCache::of_records(records, Arc::new(SystemClock));

@@ -4,6 +4,7 @@ mod cold;
 mod fleet;
 mod ready;
 mod restart;
+mod throughput;
 mod wire;
 
 use std::{collections::BTreeSet, fs, hint::black_box, sync::Arc, time::Duration, time::Instant};
@@ -121,7 +122,7 @@ async fn collected_anew() {
 }
 
 /// `cargo bench --bench cluster -- quick`: without the agents, while working on it; `-- fleet`: the simulated fleet alone;
-/// `-- restart`: a coordinator's start alone.
+/// `-- restart`: a coordinator's start alone; `-- throughput`: more and more at once, alone.
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let is_asked = |part: &str| std::env::args().any(|argument| argument == part);
@@ -133,6 +134,9 @@ fn main() {
         if is_asked("restart") {
             return restart::measure(&inventories).await;
         }
+        if is_asked("throughput") {
+            return throughput::measure(&inventories).await;
+        }
         warm(&inventories).await;
         let is_met = wire::measure(&inventories).await;
         if is_asked("quick") {
@@ -140,7 +144,8 @@ fn main() {
         }
         collected_anew().await;
         let is_met = restart::measure(&inventories).await && is_met;
-        cold::measure().await && is_met
+        let is_met = cold::measure().await && is_met;
+        throughput::measure(&inventories).await && is_met
     });
     assert!(is_met, "a number of BLUEPRINT §5 was missed");
 }

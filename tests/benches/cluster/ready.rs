@@ -81,6 +81,11 @@ async fn served(routes: tonic::service::Routes, socket: &Path) -> RawClient {
             .await
             .expect("serves");
     });
+    client(socket).await
+}
+
+/// On a connection of its own.
+pub async fn client(socket: &Path) -> RawClient {
     let address = format!("unix:{}", socket.display()).parse().expect("an address");
     let channel = connect(&address, CONNECT_DEADLINE).await.expect("connects");
     RawClient(Grpc::new(channel).max_decoding_message_size(CLUSTER_REPLY_MAX_BYTES))

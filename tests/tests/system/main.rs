@@ -34,5 +34,6 @@ mod registry;
 mod registry_kills;
 mod reload;
 mod shared_parts;
+mod soak;
 mod systemd_hardening;
 mod systemd_units;
