@@ -64,7 +64,10 @@ impl HostCache {
         let saved = store.save(&record);
         let line = match &saved {
             Ok(()) => {
-                self.removing().remove(host);
+                // Unless it left while it was written.
+                if self.known(host).is_some_and(|known| Arc::ptr_eq(&known, &record)) {
+                    self.removing().remove(host);
+                }
                 self.statistics.store_worked(StoreOperation::Save);
                 self.health().written(host)
             }
