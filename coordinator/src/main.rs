@@ -1,9 +1,12 @@
 //! `vmuster-coordinator`: asks agents on demand and answers questions about all hosts.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::{Parser, Subcommand};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    runtime::Builder,
+    signal::unix::{Signal, SignalKind, signal},
+};
 use vmuster_coordinator::{
     config::{Config, DEFAULT_CONFIG_PATH},
     server::{Coordinator, ServerError, check},
@@ -64,8 +67,20 @@ fn main() -> ExitCode {
 /// 1,024 callers, as many fetches at once, and files; the unit has the same LimitNOFILE.
 const DESCRIPTORS: u64 = 8192;
 
-#[tokio::main]
-async fn run(config: Config) -> ExitCode {
+/// For work that hangs on the disk: whoever stops the coordinator does not wait for it for ever.
+const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
+
+fn run(config: Config) -> ExitCode {
+    let runtime = match Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.into(), EXIT_FAILURE),
+    };
+    let ended = runtime.block_on(serve_until_told(config));
+    runtime.shutdown_timeout(SHUTDOWN_PATIENCE);
+    ended
+}
+
+async fn serve_until_told(config: Config) -> ExitCode {
     // Before anything listens: whoever sees that it does may send one, and unheard it would end the process.
     let signals = signal(SignalKind::hangup()).and_then(|hangups| Ok((hangups, shutdown_signal()?)));
     let (hangups, shutdown) = match signals {

@@ -1,6 +1,6 @@
 //! A coordinator as a server: sockets, reload, shutdown.
 
-use std::{future::Future, path::Path, sync::Arc};
+use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
 use vmuster_proto::{
     clock::SharedClock,
@@ -23,6 +23,9 @@ use crate::{
     service::ClusterApi,
     statistics::Statistics,
 };
+
+/// For the last entries to reach the disk when the coordinator is stopped. They can be fetched again.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why a coordinator cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -204,11 +207,15 @@ impl Coordinator {
         let serving = serve(routes.routes(), self.listeners, &self.policy, Limits::COORDINATOR, shutdown);
         // Scrapes go on while calls under way end; then they are cut with all else.
         let scraping = metrics::serve(self.metrics, self.scraper);
-        tokio::select! {
-            ended = serving => Ok(ended?),
+        let ended = tokio::select! {
+            ended = serving => ended,
             () = reloads => Ok(()),
             () = scraping => Ok(()),
+        };
+        if !cluster.cache().settle(SETTLE_PATIENCE).await {
+            tracing::warn!("the cache's disk is slow or hangs: some of what was learned last is not on it");
         }
+        Ok(ended?)
     }
 }
 
