@@ -1,6 +1,10 @@
 //! Records and the disk: threads that a hanging disk may hold, and answers that do not wait for it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use tokio::time::timeout;
 
@@ -50,9 +54,24 @@ impl HostCache {
         }
     }
 
+    fn queued(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.queued.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Writes what is known of the host when its turn comes: a write that was late never undoes a later one.
     pub(super) async fn save(self: &Arc<Self>, host: String) {
+        if self.store.is_none() {
+            return;
+        }
+        if !self.queued().insert(host.clone()) {
+            // It will be written as it is known by then. A disk that is slower than what is learned must not make a queue
+            // that grows.
+            let behind = self.writer.acquire();
+            drop(timeout(SAVE_PATIENCE, behind).await);
+            return;
+        }
         let save = self.on_disk(SAVE_PATIENCE, move |cache, store| {
+            cache.queued().remove(&host);
             cache.write(&host, store);
         });
         save.await;

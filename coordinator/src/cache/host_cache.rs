@@ -54,6 +54,8 @@ pub struct HostCache {
     pub(super) store_health: Mutex<StoreHealth>,
     /// One change of the store at a time: many at once would only wait for each other, each with a thread.
     pub(super) writer: Arc<Semaphore>,
+    /// Hosts whose entries wait to be written.
+    pub(super) queued: Mutex<HashSet<String>>,
     /// Hosts that left and whose entries are still there: they are as good as not.
     pub(super) removing: Mutex<HashSet<String>>,
     pub(super) disk: Arc<Semaphore>,
@@ -92,6 +94,7 @@ impl HostCache {
             fetches: Flights::default(),
             store_health: Mutex::default(),
             writer: Arc::new(Semaphore::new(1)),
+            queued: Mutex::default(),
             removing: Mutex::default(),
             disk: Arc::new(Semaphore::new(DISK_WORKERS as usize)),
             statistics: Arc::default(),
