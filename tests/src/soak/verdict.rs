@@ -38,18 +38,13 @@ pub struct Sample {
 const MEMORY_PERCENT: u64 = 5;
 const MEMORY_SLACK_KIB: u64 = 2 << 10;
 
-/// In less than this the thirds have a handful of samples each, and what a peak took counts for more: only what grows
-/// with each fetch is seen.
-const SHORT: Duration = Duration::from_secs(600);
-const SHORT_MEMORY_PERCENT: u64 = 15;
-
 /// Under load descriptors are fetches under way, up and down with the hosts that hang: only their number is limited, to what
 /// may be under way and these for listeners, callers and files. What leaks is seen when all is quiet, to the descriptor.
 const DESCRIPTORS_BESIDE_FETCHES: u64 = 128;
 
 /// Beside one for each CPU. 16 pieces of work on the disk and 8 look-ups of users go on at once, but a permit is back before
-/// its thread is, so that a burst starts more: 55 were seen. tokio would allow 512.
-const THREADS_MAX: u64 = 128;
+/// its thread is, so that a burst may start more. tokio would allow 512.
+const THREADS_MAX: u64 = 64;
 
 /// Rows of the table.
 const ROWS: usize = 10;
@@ -98,8 +93,7 @@ pub fn judge(plan: Plan, before: Sample, samples: &[Sample], after: Sample) -> (
     for Rule { name, of } in RULES {
         let parts = [&warm[..third], &warm[third..warm.len() - third], &warm[warm.len() - third..]];
         let [first, middle, last] = parts.map(|part| median(part.iter().map(|it| of(it))));
-        let percent = if plan.duration < SHORT { SHORT_MEMORY_PERCENT } else { MEMORY_PERCENT };
-        let most = first + first * percent / 100 + MEMORY_SLACK_KIB;
+        let most = first + first * MEMORY_PERCENT / 100 + MEMORY_SLACK_KIB;
         let peak = warm.iter().map(|it| of(it)).max().unwrap_or_default();
         say(last <= most, format!("{name}: thirds {first}, {middle}, {last}; at most {most}; peak {peak}"));
     }
