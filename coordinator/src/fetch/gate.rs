@@ -2,11 +2,12 @@
 
 use std::{
     future::Future,
-    pin::pin,
+    pin::{Pin, pin},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::{
@@ -19,6 +20,9 @@ use crate::statistics::Statistics;
 
 /// Fetches under way, those included that wait for hosts that say nothing. Each holds a descriptor and some 50 KB.
 pub const IN_FLIGHT_MAX: usize = 1024;
+
+/// Looks at a fetch until it counts as stalled; with more a timer's resolution of a millisecond would show.
+const SLICES: u32 = 5;
 
 #[derive(Debug)]
 struct State {
@@ -72,9 +76,9 @@ impl Gate {
         self.count();
         let (start, stall_after) = (Instant::now(), self.state().limit.stall_after());
         let mut work = pin!(work);
-        let ended = match timeout(stall_after, &mut work).await {
-            Ok(ended) => ended,
-            Err(_) => {
+        let ended = match within(stall_after, work.as_mut()).await {
+            Some(ended) => ended,
+            None => {
                 place.take();
                 work.await
             }
@@ -121,6 +125,18 @@ impl Gate {
             state.debt += now - wanted - taken;
         }
     }
+}
+
+/// The end of the work, if it comes in this much of the time in which this process gets to run: a slice counts as long as it
+/// was meant to be, however late it ends. Where the machine is behind with its work hosts are not stalled, and more under way
+/// would put it further behind, until all are past their deadlines.
+async fn within<W: Future>(patience: Duration, mut work: Pin<&mut W>) -> Option<W::Output> {
+    for _ in 0..SLICES {
+        if let Ok(ended) = timeout(patience / SLICES, work.as_mut()).await {
+            return Some(ended);
+        }
+    }
+    None
 }
 
 /// Waits for its turn.
@@ -172,12 +188,12 @@ impl Drop for Place<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        sync::atomic::{AtomicUsize, Ordering},
-        time::Duration,
-    };
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use tokio::{task::JoinSet, time::sleep};
+    use tokio::{
+        task::JoinSet,
+        time::{advance, sleep},
+    };
 
     use super::*;
 
@@ -208,6 +224,19 @@ mod tests {
         let (others, hanging) = (last(|host| host >= 100), last(|host| host < 100));
         assert!((2450..2600).contains(&others.as_millis()), "{others:?}");
         assert!((7200..7400).contains(&hanging.as_millis()), "{hanging:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_machine_that_is_behind_takes_no_host_for_stalled() {
+        // Each step of this machine's takes longer than the whole patience: what ends at the fourth is not stalled.
+        let mut work = pin!(async {
+            for _ in 0..4 {
+                advance(HANGS).await;
+            }
+        });
+        assert_eq!(within(Duration::from_millis(50), work.as_mut()).await, Some(()));
+        let mut silent = pin!(std::future::pending::<()>());
+        assert_eq!(within(Duration::from_millis(50), silent.as_mut()).await, None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -102,7 +102,8 @@ impl FeatureSet {
             (0..64).filter(move |bit| word & (1 << bit) != 0).map(move |bit| index * 64 + bit)
         };
         let interned = self.words.iter().enumerate().flat_map(bits);
-        let mut names: Vec<&str> = interned.filter_map(|id| table.names.get(id).copied()).collect();
+        let mut names = Vec::with_capacity(self.len());
+        names.extend(interned.filter_map(|id| table.names.get(id).copied()));
         names.extend(self.overflow.iter().map(AsRef::as_ref));
         names.sort_unstable();
         names

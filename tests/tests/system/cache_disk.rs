@@ -69,7 +69,8 @@ impl Setup {
     }
 
     fn entries(&self, daemon: &Daemon) -> usize {
-        let entries = fs::read_dir(self.seen_by(daemon, "fs/cache/hosts")).expect("a directory");
+        // Made with the first entry, which may be written after the answer.
+        let Ok(entries) = fs::read_dir(self.seen_by(daemon, "fs/cache/hosts")) else { return 0 };
         entries
             .filter(|entry| {
                 entry.as_ref().expect("an entry").path().extension().is_some_and(|e| e == "inventory")
