@@ -4,12 +4,13 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "vmuster/v1/features.proto",
     "vmuster/v1/hypervisor.proto",
     "vmuster/v1/host.proto",
     "vmuster/v1/agent_service.proto",
     "vmuster/v1/cluster_service.proto",
+    "vmuster/v1/placement_service.proto",
     "vmuster/v1/reader.proto",
 ];
 

@@ -1,6 +1,6 @@
 //! The coordinator's configuration: TOML, every key known.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 use vmuster_proto::{
@@ -9,6 +9,7 @@ use vmuster_proto::{
 };
 
 use crate::{
+    accounting::Profile,
     cpu_map::DEFAULT_CPU_MAP,
     fetch::{DEFAULT_CONCURRENCY, DEFAULT_HOST_DEADLINE},
 };
@@ -18,6 +19,9 @@ pub const DEFAULT_TTL: Duration = Duration::from_secs(86_400);
 
 /// How long a failed host is not asked again: long enough that a burst of questions waits for it once.
 pub const DEFAULT_FAILURE_TTL: Duration = Duration::from_secs(5);
+
+/// Guests come and go by the second, and what is promised here is counted as well: half a minute is for what others do.
+pub const DEFAULT_USAGE_MAX_AGE: Duration = Duration::from_secs(30);
 
 /// For callers that set no deadline.
 pub const DEFAULT_CALL_DEADLINE: Duration = Duration::from_secs(30);
@@ -71,6 +75,13 @@ pub struct Config {
     pub call_deadline: Duration,
     /// Fetches under way at once.
     pub fetch_concurrency: usize,
+    /// By whose rule hosts are filled, with its default ratios: "standard" or "kilo".
+    pub accounting: Profile,
+    /// Usage this old is asked for again before resources of its host are promised.
+    #[serde(deserialize_with = "human_duration")]
+    pub usage_max_age: Duration,
+    /// Names of pools by storage class; of several on a host the first with room is taken.
+    pub storage_classes: BTreeMap<String, Vec<String>>,
     /// libvirt's cpu_map files: what CPU models stand for where no libvirt is asked. They need not be there.
     pub cpu_map_directory: PathBuf,
 }
@@ -93,6 +104,9 @@ impl Default for Config {
             host_deadline: DEFAULT_HOST_DEADLINE,
             call_deadline: DEFAULT_CALL_DEADLINE,
             fetch_concurrency: DEFAULT_CONCURRENCY,
+            accounting: Profile::default(),
+            usage_max_age: DEFAULT_USAGE_MAX_AGE,
+            storage_classes: BTreeMap::new(),
             cpu_map_directory: DEFAULT_CPU_MAP.into(),
         }
     }

@@ -105,7 +105,7 @@ pub fn check(config: &Config) -> Result<Checked, ServerError> {
         return Err(ListenError::Insecure(address.clone()).into());
     }
     metrics::check(&config.metrics_listen)?;
-    let file = read_hosts_file(&config.hosts_file)?;
+    let file = read_hosts_file(&config.hosts_file)?.with_profile(config.accounting);
     tracing::info!(hosts = file.len(), file = %config.hosts_file.display(), "read the hosts file");
     Registry::joined(file.clone(), read_state(&config.state_dir)?)?;
     let policy = RolePolicy::from_groups(&config.operator_groups, &config.admin_groups)?;

@@ -14,6 +14,7 @@ use vmuster_proto::{
 
 use super::{Cluster, is_of_arch, none_of_arch};
 use crate::{
+    accounting::Profile,
     cache::{HostRecord, HostView, ReadOptions},
     fetch::CpuRefused,
     hosts::{HostEntry, Scope, ScopeError},
@@ -92,6 +93,7 @@ struct Found {
     /// Why its agent gave no usage: whoever did not answer is not asked another question.
     silent: Option<Problem>,
     settings: HostSettings,
+    profile: Profile,
 }
 
 impl Cluster {
@@ -170,8 +172,9 @@ impl Cluster {
             None => record.as_ref().and_then(|record| record.saved_usage.as_deref().cloned()),
         };
         let doubt = (!doubts.is_empty()).then(|| doubts.join("; "));
-        let settings = self.registry.load().settings_of(entry);
-        Found { view, record, usage, issues, doubt, silent, settings }
+        let registry = self.registry.load();
+        let (settings, profile) = (registry.settings_of(entry), registry.profile());
+        Found { view, record, usage, issues, doubt, silent, settings, profile }
     }
 
     async fn judge(
@@ -247,6 +250,7 @@ impl Found {
             doubt: self.doubt.as_deref(),
             maintenance: self.view.entry.maintenance,
             settings: &self.settings,
+            profile: self.profile,
             comparison,
         })
     }

@@ -97,7 +97,8 @@ impl Cluster {
     /// The two contradict each other; nothing has changed.
     pub async fn reload(&self, file: Registry) -> Result<usize, ConflictError> {
         let _turn = self.changing.lock().await;
-        let registry = Registry::joined(file, self.registry.load().registered())?;
+        let old = self.registry.load_full();
+        let registry = Registry::joined(file.with_profile(old.profile()), old.registered())?;
         let count = registry.len();
         self.set_registry(registry).await;
         Ok(count)

@@ -19,6 +19,8 @@ use vmuster_proto::{
     transport::PeerAddress,
 };
 
+use crate::accounting::Profile;
+
 pub use change::{ChangeError, ConflictError, HostChange, NewHost};
 pub use file::{HostsError, HostsFileError, parse_hosts_file, read_hosts_file};
 pub use name::{InvalidHostName, InvalidMachineId, host_name, machine_id};
@@ -74,6 +76,7 @@ pub struct DuplicateHost(pub String);
 pub struct Registry {
     hosts: BTreeMap<String, Arc<HostEntry>>,
     rules: Arc<[LabelSettings]>,
+    profile: Profile,
 }
 
 impl Registry {
@@ -98,10 +101,22 @@ impl Registry {
         Self { rules: rules.into(), ..self }
     }
 
+    /// Filled by this rule, with its defaults.
+    #[must_use]
+    pub fn with_profile(self, profile: Profile) -> Self {
+        Self { profile, ..self }
+    }
+
+    /// By whose rule hosts are filled.
+    #[must_use]
+    pub fn profile(&self) -> Profile {
+        self.profile
+    }
+
     /// What counts of a member.
     #[must_use]
     pub fn settings_of(&self, host: &HostEntry) -> HostSettings {
-        resolve(&host.settings, &host.labels, &self.rules)
+        resolve(&host.settings, &host.labels, &self.rules, self.profile)
     }
 
     /// The member of this name.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use vmuster_proto::model::{AllocationSettings, HostSettings, Setting, SettingSource};
 
-use crate::accounting;
+use crate::accounting::{self, Profile};
 
 /// Settings of all hosts with these labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,7 @@ pub fn resolve(
     own: &AllocationSettings,
     labels: &BTreeMap<String, String>,
     rules: &[LabelSettings],
+    profile: Profile,
 ) -> HostSettings {
     let mut sources = BTreeMap::<Setting, SettingSource>::new();
     let mut said = AllocationSettings::default();
@@ -38,8 +39,8 @@ pub fn resolve(
     let said = own.over(&said);
     sources.extend(own.said().into_iter().map(|setting| (setting, SettingSource::Host)));
     HostSettings {
-        vcpu_ratio: said.vcpu_ratio.unwrap_or(accounting::VCPU_RATIO),
-        memory_ratio: said.memory_ratio.unwrap_or(accounting::MEMORY_RATIO),
+        vcpu_ratio: said.vcpu_ratio.unwrap_or(profile.vcpu_ratio()),
+        memory_ratio: said.memory_ratio.unwrap_or(profile.memory_ratio()),
         disk_ratio: said.disk_ratio.unwrap_or(accounting::DISK_RATIO),
         reserved_memory_bytes: said.reserved_memory_bytes.unwrap_or(accounting::MEMORY_RESERVED),
         reserved_disk_bytes: said.reserved_disk_bytes.unwrap_or(accounting::DISK_RESERVED),
@@ -65,12 +66,15 @@ mod tests {
 
     #[test]
     fn what_nobody_says_is_the_default() {
-        let counts = resolve(&AllocationSettings::default(), &labels(&[("rack", "7")]), &[]);
+        let counts =
+            resolve(&AllocationSettings::default(), &labels(&[("rack", "7")]), &[], Profile::Standard);
         assert_eq!(counts.vcpu_ratio.hundredths(), 400);
         assert_eq!((counts.memory_ratio.hundredths(), counts.disk_ratio.hundredths()), (100, 100));
         assert_eq!(counts.reserved_memory_bytes, Bytes(2 << 30));
         assert_eq!(counts.reserved_disk_bytes, Bytes(20 << 30));
         assert!(counts.dedicated_cpus.is_empty() && !counts.mixed_numa && counts.sources.is_empty());
+        let kilo = resolve(&AllocationSettings::default(), &labels(&[]), &[], Profile::Kilo);
+        assert_eq!((kilo.vcpu_ratio.hundredths(), kilo.memory_ratio.hundredths()), (1600, 150));
     }
 
     #[test]
@@ -95,7 +99,7 @@ mod tests {
             ..with()
         };
         let seven = labels(&[("rack", "7")]);
-        let counts = resolve(&own, &seven, &rules);
+        let counts = resolve(&own, &seven, &rules, Profile::Standard);
         assert_eq!(counts.vcpu_ratio.hundredths(), 200, "a later rule over an earlier one");
         assert_eq!(counts.disk_ratio.hundredths(), 300, "a rule without labels is of every host");
         assert_eq!(counts.memory_ratio.hundredths(), 110, "its own");
@@ -107,7 +111,7 @@ mod tests {
         ];
         assert_eq!(counts.sources, BTreeMap::from(sources));
         let both = labels(&[("rack", "7"), ("row", "2")]);
-        let counts = resolve(&AllocationSettings::default(), &both, &rules);
+        let counts = resolve(&AllocationSettings::default(), &both, &rules, Profile::Standard);
         assert_eq!(counts.memory_ratio.hundredths(), 120, "it needs all of a rule's labels");
     }
 }

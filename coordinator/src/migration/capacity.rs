@@ -3,7 +3,7 @@
 use vmuster_proto::model::{Bytes, CpuSet, Hypervisor};
 
 use super::{Case, Said, no, unknown};
-use crate::accounting::{MEMORY_RATIO, memory_promisable, vcpus_promisable};
+use crate::accounting::{Figures, MEMORY_RATIO, Profile};
 
 pub(super) fn vcpus(case: &Case<'_>) -> Said {
     let Some(wanted) = case.domain.vcpus_max else {
@@ -25,7 +25,8 @@ pub(super) fn vcpus(case: &Case<'_>) -> Said {
         return said;
     };
     let ratio = case.target.settings.vcpu_ratio;
-    let most = vcpus_promisable(threads, ratio);
+    let figures = Figures { total: u64::from(threads), reserved: 0, ratio, promised };
+    let most = figures.promisable(case.target.profile);
     if promised.saturating_add(u64::from(wanted)) > most {
         let left = most.saturating_sub(promised);
         said.extend(no(format!(
@@ -65,13 +66,17 @@ pub(super) fn memory(case: &Case<'_>) -> Said {
         return case.target.silent("usage.domains", "the memory it has promised");
     };
     let (ratio, reserved) = (case.target.settings.memory_ratio, case.target.settings.reserved_memory_bytes);
-    let most = memory_promisable(total, reserved, ratio);
-    let left = Bytes(most.0.saturating_sub(promised.0));
+    let figures = Figures { total: total.0, reserved: reserved.0, ratio, promised: promised.0 };
+    let profile = case.target.profile;
+    let left = Bytes(u64::try_from(figures.headroom(profile)).unwrap_or(0));
     if wanted <= left {
         return Said::new();
     }
-    let overcommit =
-        if ratio == MEMORY_RATIO { String::new() } else { format!(", the rest counts × {ratio}") };
+    let overcommit = match profile {
+        Profile::Standard if ratio == MEMORY_RATIO => String::new(),
+        Profile::Standard => format!(", the rest counts × {ratio}"),
+        Profile::Kilo => format!(", all counts × {ratio}"),
+    };
     no(format!(
         "it may have {wanted}: of {total}, {reserved} are the host's own{overcommit} and {promised} promised, which \
          leaves {left}"

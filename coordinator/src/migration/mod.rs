@@ -24,6 +24,8 @@ use vmuster_proto::model::{
     Usage, VerdictKind,
 };
 
+use crate::accounting::Profile;
+
 pub use cpu::comparable;
 
 /// libvirt's own verdict on the guest's CPU, or why it gave none.
@@ -62,6 +64,8 @@ pub struct HostFacts<'a> {
     pub maintenance: bool,
     /// How much of it may be promised.
     pub settings: &'a HostSettings,
+    /// By whose rule it is filled.
+    pub profile: Profile,
     /// None: libvirt was not asked.
     pub comparison: Option<&'a Comparison>,
 }

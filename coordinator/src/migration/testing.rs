@@ -9,7 +9,7 @@ use vmuster_proto::model::{
 };
 
 use super::{Case, Comparison, HostFacts, Said};
-use crate::hosts::resolve;
+use crate::{accounting::Profile, hosts::resolve};
 
 /// A host's facts, owned.
 #[derive(Debug, Clone)]
@@ -32,6 +32,7 @@ impl Host {
             doubt: self.doubt.as_deref(),
             maintenance: self.maintenance,
             settings: &self.settings,
+            profile: Profile::Standard,
             comparison: self.comparison.as_ref(),
         }
     }
@@ -193,6 +194,6 @@ fn host() -> Host {
         promised: Some(promised),
         ..Usage::default()
     };
-    let settings = resolve(&AllocationSettings::default(), &BTreeMap::new(), &[]);
+    let settings = resolve(&AllocationSettings::default(), &BTreeMap::new(), &[], Profile::Standard);
     Host { inventory, usage, issues: vec![], doubt: None, maintenance: false, settings, comparison: None }
 }

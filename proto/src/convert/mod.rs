@@ -13,6 +13,7 @@ mod guest;
 mod inventory;
 mod issue;
 mod migration;
+mod placement;
 mod standing;
 mod usage;
 mod verdict;
@@ -22,6 +23,7 @@ pub use answer::{flags_answer_to_pb, layer};
 pub use baseline::baseline_answer_to_pb;
 pub use guest::cpu_comparison;
 pub use issue::{issues, issues_to_pb};
+pub use placement::{claims, instance_uuid, place_request};
 
 use std::collections::BTreeMap;
 

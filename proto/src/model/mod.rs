@@ -6,6 +6,7 @@
 mod allocation;
 mod answer;
 mod baseline;
+mod claims;
 mod cpu;
 mod cpu_set;
 mod devices;
@@ -16,6 +17,7 @@ mod hundredths;
 mod inventory;
 mod issue;
 mod migration;
+mod placement;
 #[cfg(feature = "schema")]
 mod schema;
 mod snapshot;
@@ -38,6 +40,7 @@ pub use baseline::{
     BASELINE_SCHEMA, BaselineAnswer, BaselineForms, BaselineVerdict, CpuBaseline, ExceedingDomain,
     VerdictSource,
 };
+pub use claims::{CLAIMS_SCHEMA, ClaimReport, ClaimState, Instance, InstancesAnswer};
 pub use cpu::{CoreType, Cpu, CpuCache, CpuFrequency, CpuTopology};
 pub use cpu_set::{CPU_LIMIT, CpuSet, ParseCpuSetError};
 pub use devices::{Disk, Nic, Partition, PciDevice};
@@ -48,6 +51,11 @@ pub use hundredths::{Hundredths, ParseHundredthsError};
 pub use inventory::{HugepagePool, Inventory, Memory, Numa, NumaNode, System};
 pub use issue::{Issue, IssueKind, sort_issues};
 pub use migration::{Finding, MIGRATION_SCHEMA, MigrationAnswer, MigrationVerdict};
+pub use placement::{
+    Candidate, CapacityAnswer, Completeness, DiskDemand, DiskPlace, FilterCount, HostCapacity, INSTANCES_MAX,
+    InstanceGroup, InstanceTemplate, JudgedHost, NearMiss, PLACE_SCHEMA, PlaceAnswer, PlaceRequest,
+    Placement, Purpose, Refusal, ResourceFigures, Shortage, StorageFigures, WeigherProfile,
+};
 pub use snapshot::{SNAPSHOT_SCHEMA, Snapshot};
 pub use standing::{Freshness, HostFailure, HostStanding, HostSummary, MissingHost, Problem, ProblemKind};
 pub use text::{is_unprintable, printable};

@@ -1,0 +1,262 @@
+//! What placement answers.
+
+use std::collections::BTreeMap;
+
+use super::super::{DecodeError, list, section, text, time, time_to_pb};
+use crate::{
+    model::{
+        Candidate, CapacityAnswer, FilterCount, HostCapacity, HostStanding, JudgedHost, NearMiss,
+        PlaceAnswer, Placement, Refusal, ResourceFigures, Shortage, StorageFigures,
+    },
+    pb,
+};
+
+impl From<&PlaceAnswer> for pb::PlaceResponse {
+    fn from(answer: &PlaceAnswer) -> Self {
+        let candidates = answer.candidates.iter().map(|(group, candidates)| pb::CandidateList {
+            group: *group,
+            candidates: candidates.iter().map(Into::into).collect(),
+        });
+        Self {
+            granted: answer.granted,
+            placements: answer.placements.iter().map(Into::into).collect(),
+            refusals: answer.refusals.iter().map(Into::into).collect(),
+            expires_at: answer.expires_at.map(time_to_pb),
+            hosts: answer.hosts.iter().map(Into::into).collect(),
+            candidates: candidates.collect(),
+            skipped_filters: answer.skipped_filters.clone(),
+            over_committed: answer.over_committed,
+            cluster_generation: answer.cluster_generation.clone(),
+        }
+    }
+}
+
+impl TryFrom<pb::PlaceResponse> for PlaceAnswer {
+    type Error = DecodeError;
+
+    fn try_from(answer: pb::PlaceResponse) -> Result<Self, DecodeError> {
+        let candidates = list("candidates", answer.candidates, |of_group| {
+            Ok((of_group.group, list("candidates", of_group.candidates, Candidate::try_from)?))
+        })?;
+        Ok(Self {
+            granted: answer.granted,
+            placements: list("placements", answer.placements, Placement::try_from)?,
+            refusals: list("refusals", answer.refusals, Refusal::try_from)?,
+            expires_at: time("expires_at", answer.expires_at)?,
+            hosts: list("hosts", answer.hosts, JudgedHost::try_from)?,
+            candidates: candidates.into_iter().collect(),
+            skipped_filters: list("skipped_filters", answer.skipped_filters, |name| text("name", name))?,
+            over_committed: answer.over_committed,
+            cluster_generation: text("cluster_generation", answer.cluster_generation)?,
+        })
+    }
+}
+
+impl From<&Placement> for pb::Placement {
+    fn from(placement: &Placement) -> Self {
+        let Placement { uuid, group, host, claim_id, pools, score } = placement.clone();
+        Self { uuid, group, host, claim_id, pools, score }
+    }
+}
+
+impl TryFrom<pb::Placement> for Placement {
+    type Error = DecodeError;
+
+    fn try_from(placement: pb::Placement) -> Result<Self, DecodeError> {
+        let pb::Placement { uuid, group, host, claim_id, pools, score } = placement;
+        Ok(Self {
+            uuid: text("uuid", uuid)?,
+            group,
+            host: text("host", host)?,
+            claim_id: text("claim_id", claim_id)?,
+            pools: list("pools", pools, |name| text("pool", name))?,
+            score,
+        })
+    }
+}
+
+impl From<&Refusal> for pb::Refusal {
+    fn from(refusal: &Refusal) -> Self {
+        let shortage = |shortage: &Shortage| {
+            let Shortage { filter, lacking, unit, detail } = shortage.clone();
+            pb::Shortage { filter, lacking, unit, detail }
+        };
+        let filters = refusal.filters.iter().map(|count| pb::FilterCount {
+            filter: count.filter.clone(),
+            rejected_host_count: count.rejected_host_count,
+        });
+        let nearest = refusal.nearest.iter().map(|miss| pb::NearMiss {
+            host: miss.host.clone(),
+            shortages: miss.shortages.iter().map(shortage).collect(),
+        });
+        Self {
+            group: refusal.group,
+            uuids: refusal.uuids.clone(),
+            filters: filters.collect(),
+            nearest: nearest.collect(),
+            summary: refusal.summary.clone(),
+        }
+    }
+}
+
+impl TryFrom<pb::Refusal> for Refusal {
+    type Error = DecodeError;
+
+    fn try_from(refusal: pb::Refusal) -> Result<Self, DecodeError> {
+        let shortage = |shortage: pb::Shortage| {
+            let pb::Shortage { filter, lacking, unit, detail } = shortage;
+            Ok(Shortage {
+                filter: text("filter", filter)?,
+                lacking,
+                unit: text("unit", unit)?,
+                detail: text("detail", detail)?,
+            })
+        };
+        Ok(Self {
+            group: refusal.group,
+            uuids: list("uuids", refusal.uuids, |uuid| text("uuid", uuid))?,
+            filters: list("filters", refusal.filters, |count| {
+                let rejected_host_count = count.rejected_host_count;
+                Ok(FilterCount { filter: text("filter", count.filter)?, rejected_host_count })
+            })?,
+            nearest: list("nearest", refusal.nearest, |miss| {
+                let shortages = list("shortages", miss.shortages, shortage)?;
+                Ok(NearMiss { host: text("host", miss.host)?, shortages })
+            })?,
+            summary: text("summary", refusal.summary)?,
+        })
+    }
+}
+
+impl From<&JudgedHost> for pb::PlacementHost {
+    fn from(host: &JudgedHost) -> Self {
+        Self {
+            standing: Some((&host.standing).into()),
+            usage_asked_at: host.usage_asked_at.map(time_to_pb),
+            usage_problem: host.usage_problem.as_ref().map(Into::into),
+        }
+    }
+}
+
+impl TryFrom<pb::PlacementHost> for JudgedHost {
+    type Error = DecodeError;
+
+    fn try_from(host: pb::PlacementHost) -> Result<Self, DecodeError> {
+        let standing = host.standing.ok_or_else(|| DecodeError::new("standing", "not set"))?;
+        Ok(Self {
+            standing: HostStanding::try_from(standing).map_err(|error| error.within("standing"))?,
+            usage_asked_at: time("usage_asked_at", host.usage_asked_at)?,
+            usage_problem: section("usage_problem", host.usage_problem)?,
+        })
+    }
+}
+
+impl From<&Candidate> for pb::Candidate {
+    fn from(candidate: &Candidate) -> Self {
+        let Candidate { host, score, weights } = candidate.clone();
+        Self { host, score, weights }
+    }
+}
+
+impl TryFrom<pb::Candidate> for Candidate {
+    type Error = DecodeError;
+
+    fn try_from(candidate: pb::Candidate) -> Result<Self, DecodeError> {
+        let weights =
+            candidate.weights.into_iter().map(|(name, weight)| Ok((text("weigher", name)?, weight)));
+        Ok(Self {
+            host: text("host", candidate.host)?,
+            score: candidate.score,
+            weights: weights.collect::<Result<BTreeMap<_, _>, _>>()?,
+        })
+    }
+}
+
+impl From<&ResourceFigures> for pb::ResourceFigures {
+    fn from(figures: &ResourceFigures) -> Self {
+        let ResourceFigures { total, reserved, ratio, promised, free_physical, headroom } = *figures;
+        Self { total, reserved, ratio, promised, free_physical, headroom }
+    }
+}
+
+impl From<pb::ResourceFigures> for ResourceFigures {
+    fn from(figures: pb::ResourceFigures) -> Self {
+        let pb::ResourceFigures { total, reserved, ratio, promised, free_physical, headroom } = figures;
+        Self { total, reserved, ratio, promised, free_physical, headroom }
+    }
+}
+
+impl From<&StorageFigures> for pb::StorageFigures {
+    fn from(storage: &StorageFigures) -> Self {
+        let StorageFigures { key, names, shared, default, figures } = storage;
+        Self {
+            key: key.clone(),
+            names: names.clone(),
+            shared: *shared,
+            default: *default,
+            figures: figures.as_ref().map(Into::into),
+        }
+    }
+}
+
+impl From<&HostCapacity> for pb::HostCapacity {
+    fn from(capacity: &HostCapacity) -> Self {
+        let HostCapacity { host, count, limited_by, detail, vcpus, memory, storage } = capacity;
+        Self {
+            host: host.clone(),
+            count: *count,
+            limited_by: limited_by.clone(),
+            detail: detail.clone(),
+            vcpus: vcpus.as_ref().map(Into::into),
+            memory: memory.as_ref().map(Into::into),
+            storage: storage.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl TryFrom<pb::HostCapacity> for HostCapacity {
+    type Error = DecodeError;
+
+    fn try_from(capacity: pb::HostCapacity) -> Result<Self, DecodeError> {
+        let storage = |storage: pb::StorageFigures| {
+            Ok(StorageFigures {
+                key: text("key", storage.key)?,
+                names: list("names", storage.names, |name| text("name", name))?,
+                shared: storage.shared,
+                default: storage.default,
+                figures: storage.figures.map(Into::into),
+            })
+        };
+        Ok(Self {
+            host: text("host", capacity.host)?,
+            count: capacity.count,
+            limited_by: text("limited_by", capacity.limited_by)?,
+            detail: text("detail", capacity.detail)?,
+            vcpus: capacity.vcpus.map(Into::into),
+            memory: capacity.memory.map(Into::into),
+            storage: list("storage", capacity.storage, storage)?,
+        })
+    }
+}
+
+impl From<&CapacityAnswer> for pb::EstimateCapacityResponse {
+    fn from(answer: &CapacityAnswer) -> Self {
+        Self {
+            count: answer.count,
+            hosts: answer.hosts.iter().map(Into::into).collect(),
+            missing: answer.missing.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl TryFrom<pb::EstimateCapacityResponse> for CapacityAnswer {
+    type Error = DecodeError;
+
+    fn try_from(answer: pb::EstimateCapacityResponse) -> Result<Self, DecodeError> {
+        Ok(Self {
+            count: answer.count,
+            hosts: list("hosts", answer.hosts, HostCapacity::try_from)?,
+            missing: list("missing", answer.missing, JudgedHost::try_from)?,
+        })
+    }
+}

@@ -1,0 +1,8 @@
+//! Placement and claims on the wire.
+
+mod answer;
+mod claims;
+mod request;
+
+pub use claims::claims;
+pub use request::{instance_uuid, place_request};
