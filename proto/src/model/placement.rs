@@ -260,8 +260,6 @@ pub struct StorageFigures {
 pub struct HostCapacity {
     pub host: String,
     pub count: u64,
-    pub limited_by: String,
-    pub detail: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vcpus: Option<ResourceFigures>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -276,6 +274,8 @@ pub struct HostCapacity {
 pub struct CapacityAnswer {
     pub count: u64,
     pub hosts: Vec<HostCapacity>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<FilterCount>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<JudgedHost>,
 }

@@ -81,10 +81,6 @@ impl From<&Refusal> for pb::Refusal {
             let Shortage { filter, lacking, unit, detail } = shortage.clone();
             pb::Shortage { filter, lacking, unit, detail }
         };
-        let filters = refusal.filters.iter().map(|count| pb::FilterCount {
-            filter: count.filter.clone(),
-            rejected_host_count: count.rejected_host_count,
-        });
         let nearest = refusal.nearest.iter().map(|miss| pb::NearMiss {
             host: miss.host.clone(),
             shortages: miss.shortages.iter().map(shortage).collect(),
@@ -92,7 +88,7 @@ impl From<&Refusal> for pb::Refusal {
         Self {
             group: refusal.group,
             uuids: refusal.uuids.clone(),
-            filters: filters.collect(),
+            filters: refusal.filters.iter().map(Into::into).collect(),
             nearest: nearest.collect(),
             summary: refusal.summary.clone(),
         }
@@ -115,16 +111,29 @@ impl TryFrom<pb::Refusal> for Refusal {
         Ok(Self {
             group: refusal.group,
             uuids: list("uuids", refusal.uuids, |uuid| text("uuid", uuid))?,
-            filters: list("filters", refusal.filters, |count| {
-                let rejected_host_count = count.rejected_host_count;
-                Ok(FilterCount { filter: text("filter", count.filter)?, rejected_host_count })
-            })?,
+            filters: list("filters", refusal.filters, FilterCount::try_from)?,
             nearest: list("nearest", refusal.nearest, |miss| {
                 let shortages = list("shortages", miss.shortages, shortage)?;
                 Ok(NearMiss { host: text("host", miss.host)?, shortages })
             })?,
             summary: text("summary", refusal.summary)?,
         })
+    }
+}
+
+impl From<&FilterCount> for pb::FilterCount {
+    fn from(count: &FilterCount) -> Self {
+        let FilterCount { filter, rejected_host_count } = count.clone();
+        Self { filter, rejected_host_count }
+    }
+}
+
+impl TryFrom<pb::FilterCount> for FilterCount {
+    type Error = DecodeError;
+
+    fn try_from(count: pb::FilterCount) -> Result<Self, DecodeError> {
+        let rejected_host_count = count.rejected_host_count;
+        Ok(Self { filter: text("filter", count.filter)?, rejected_host_count })
     }
 }
 
@@ -201,12 +210,10 @@ impl From<&StorageFigures> for pb::StorageFigures {
 
 impl From<&HostCapacity> for pb::HostCapacity {
     fn from(capacity: &HostCapacity) -> Self {
-        let HostCapacity { host, count, limited_by, detail, vcpus, memory, storage } = capacity;
+        let HostCapacity { host, count, vcpus, memory, storage } = capacity;
         Self {
             host: host.clone(),
             count: *count,
-            limited_by: limited_by.clone(),
-            detail: detail.clone(),
             vcpus: vcpus.as_ref().map(Into::into),
             memory: memory.as_ref().map(Into::into),
             storage: storage.iter().map(Into::into).collect(),
@@ -230,8 +237,6 @@ impl TryFrom<pb::HostCapacity> for HostCapacity {
         Ok(Self {
             host: text("host", capacity.host)?,
             count: capacity.count,
-            limited_by: text("limited_by", capacity.limited_by)?,
-            detail: text("detail", capacity.detail)?,
             vcpus: capacity.vcpus.map(Into::into),
             memory: capacity.memory.map(Into::into),
             storage: list("storage", capacity.storage, storage)?,
@@ -244,6 +249,7 @@ impl From<&CapacityAnswer> for pb::EstimateCapacityResponse {
         Self {
             count: answer.count,
             hosts: answer.hosts.iter().map(Into::into).collect(),
+            filters: answer.filters.iter().map(Into::into).collect(),
             missing: answer.missing.iter().map(Into::into).collect(),
         }
     }
@@ -256,6 +262,7 @@ impl TryFrom<pb::EstimateCapacityResponse> for CapacityAnswer {
         Ok(Self {
             count: answer.count,
             hosts: list("hosts", answer.hosts, HostCapacity::try_from)?,
+            filters: list("filters", answer.filters, FilterCount::try_from)?,
             missing: list("missing", answer.missing, JudgedHost::try_from)?,
         })
     }
