@@ -14,6 +14,7 @@ pub mod flags;
 pub mod hosts;
 pub mod metrics;
 pub mod migration;
+pub mod placement;
 pub mod server;
 pub mod service;
 pub mod snapshots;

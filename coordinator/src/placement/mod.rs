@@ -1,0 +1,19 @@
+//! Which host takes which instance? Pure: figures and demands in, decisions out.
+//!
+//! Knows filters, weighers and how to find the best host without looking at all of them. Must not know claims, clocks,
+//! usage answers or the wire: figures are summed by others, and what was decided is written down by others.
+//!
+//! The answer is that of an exhaustive search, bit for bit: what is kept between decisions only saves work.
+
+mod decision;
+mod host;
+mod request;
+
+pub use decision::{
+    Candidate, Decision, Estimate, Explanation, FilterName, Lack, Miss, NearMiss, Placed, Refusal, Rejected,
+};
+pub use host::{GuestCpu, HostPool, PlacementHost, Pool, PoolKey, Resource};
+pub use request::{
+    Batch, Completeness, Demand, DiskDemand, DiskPlace, ForcedHost, Group, InvalidMultiplier, MULTIPLIER_MAX,
+    Profile, WeigherName,
+};
