@@ -15,6 +15,7 @@ pub mod hosts;
 pub mod metrics;
 pub mod migration;
 pub mod placement;
+pub mod scheduler;
 pub mod server;
 pub mod service;
 pub mod snapshots;

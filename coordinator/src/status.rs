@@ -7,8 +7,10 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use vmuster_proto::{convert::DecodeError, transport::error_status};
 
 use crate::{
+    claims::CommitError,
     cluster::{ClusterError, MigrationError, RegisterError},
     hosts::{ChangeError, ScopeError},
+    scheduler::{ClaimsError, PlaceError},
 };
 
 /// ErrorInfo.reason: a field is unset or out of range.
@@ -27,6 +29,17 @@ pub const DOMAIN_NOT_FOUND: &str = "DOMAIN_NOT_FOUND";
 pub const HOST_EXISTS: &str = "HOST_EXISTS";
 /// ErrorInfo.reason: the host comes from the hosts file.
 pub const HOST_READ_ONLY: &str = "HOST_READ_ONLY";
+/// ErrorInfo.reason: the same request_id with another request.
+pub const REQUEST_ID_REUSED: &str = "REQUEST_ID_REUSED";
+/// ErrorInfo.reason: the instance has a claim.
+pub const INSTANCE_CLAIMED: &str = "INSTANCE_CLAIMED";
+/// ErrorInfo.reason: the instance is a guest of a host.
+pub const INSTANCE_EXISTS: &str = "INSTANCE_EXISTS";
+/// ErrorInfo.reason: there is no such claim.
+pub const CLAIM_NOT_FOUND: &str = "CLAIM_NOT_FOUND";
+/// ErrorInfo.reason: what was decided changed faster than it could be decided again.
+const PLACEMENT_CHANGED: &str = "PLACEMENT_CHANGED";
+
 /// ErrorInfo.reason: what was registered cannot be written.
 pub const STATE_NOT_WRITABLE: &str = "STATE_NOT_WRITABLE";
 
@@ -75,6 +88,41 @@ pub(crate) fn migration_error(error: &MigrationError) -> Status {
         MigrationError::Ambiguous { .. } => wrong("domain.domain"),
         MigrationError::Source { .. } => error_status(Code::Unavailable, error.to_string(), HOST_MISSING),
         MigrationError::NotFound { .. } => error_status(Code::NotFound, error.to_string(), DOMAIN_NOT_FOUND),
+    }
+}
+
+pub(crate) fn place_error(error: &PlaceError) -> Status {
+    let wrong = |field: &str| invalid(&DecodeError { field: field.to_owned(), problem: error.to_string() });
+    match error {
+        PlaceError::Scope(error) => scope_error(error),
+        PlaceError::Invalid { field, problem } => {
+            invalid(&DecodeError { field: (*field).to_owned(), problem: problem.clone() })
+        }
+        PlaceError::Hold(_) => wrong("hold"),
+        PlaceError::RequestIdReused(_) => {
+            error_status(Code::FailedPrecondition, error.to_string(), REQUEST_ID_REUSED)
+        }
+        PlaceError::Conflict(_) => error_status(Code::AlreadyExists, error.to_string(), INSTANCE_CLAIMED),
+        PlaceError::Exists { .. } => error_status(Code::AlreadyExists, error.to_string(), INSTANCE_EXISTS),
+        PlaceError::Changed => error_status(Code::Aborted, error.to_string(), PLACEMENT_CHANGED),
+        PlaceError::Claims(error) => claims_error(error),
+    }
+}
+
+pub(crate) fn claims_error(error: &ClaimsError) -> Status {
+    match error {
+        ClaimsError::Offline => error_status(Code::FailedPrecondition, error.to_string(), "OFFLINE"),
+        ClaimsError::NotFound(_) => error_status(Code::NotFound, error.to_string(), CLAIM_NOT_FOUND),
+        ClaimsError::Hold(_) => {
+            invalid(&DecodeError { field: "hold".to_owned(), problem: error.to_string() })
+        }
+        ClaimsError::Commit(CommitError::Failed(state)) => {
+            let code = if state.is_full() { Code::ResourceExhausted } else { Code::Internal };
+            error_status(code, format!("{error}: {state}"), STATE_NOT_WRITABLE)
+        }
+        ClaimsError::Commit(CommitError::Unknown) | ClaimsError::Busy(_) => {
+            error_status(Code::Unavailable, error.to_string(), STATE_NOT_WRITABLE)
+        }
     }
 }
 

@@ -56,6 +56,18 @@ impl SharedStorage {
         changed
     }
 
+    /// Charges a host's instance with what it was just placed with, until the host is accounted for anew.
+    pub fn charge(&mut self, key: &str, host: &str, instance: &str, size: Bytes) {
+        let Some(unit) = self.units.get_mut(key) else { return };
+        let Some(part) = unit.parts.get_mut(host) else { return };
+        let charge = part.account.charges.entry(instance.to_owned()).or_insert(Some(Bytes(0)));
+        let sum = charge.map(|charge| Bytes(charge.0.saturating_add(size.0)));
+        *charge = sum;
+        unit.charge(instance, |charges| {
+            charges.insert(host.to_owned(), sum);
+        });
+    }
+
     /// The storage of this key; None: no host has it any more.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&SharedUnit> {

@@ -26,7 +26,7 @@ pub struct HostReport {
 }
 
 /// What an agent said of its usage; None: there is nobody to ask.
-pub(super) type AskedUsage = Option<Result<FetchedUsage, Problem>>;
+pub(crate) type AskedUsage = Option<Result<FetchedUsage, Problem>>;
 
 impl Cluster {
     /// One host in full.
@@ -83,7 +83,7 @@ impl Cluster {
 
     /// The host's figures of the moment, and its facts as they are by then: a reboot or upgrade inside the TTL shows in
     /// the figures first, and what is cached is then asked for again.
-    pub(super) async fn read_anew(
+    pub(crate) async fn read_anew(
         &self,
         entry: &Arc<HostEntry>,
         options: ReadOptions,

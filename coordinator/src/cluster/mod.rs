@@ -19,6 +19,7 @@ use vmuster_proto::model::{HostSummary, Issue};
 
 pub use baseline::BaselineQuestion;
 pub use flags::FlagsQuestion;
+pub(crate) use hosts::AskedUsage;
 pub use hosts::HostReport;
 use kept::KeptAnswers;
 pub use migration::{Guest, MigrationError, MigrationQuestion};
@@ -27,7 +28,7 @@ pub use register::RegisterError;
 use crate::{
     cache::{Counts, HostCache, HostView, ReadOptions, StoreProblem},
     cpu_map::DEFAULT_CPU_MAP,
-    hosts::{HostsStore, Registry, Scope, ScopeError},
+    hosts::{HostEntry, HostsStore, Registry, Scope, ScopeError},
 };
 
 /// Why a question about the cluster has no answer.
@@ -80,6 +81,18 @@ impl Cluster {
     #[must_use]
     pub fn with_cpu_map(self, cpu_map_directory: PathBuf) -> Self {
         Self { cpu_map_directory, ..self }
+    }
+
+    /// Who is in the cluster.
+    #[must_use]
+    pub fn registry(&self) -> Arc<Registry> {
+        self.registry.load_full()
+    }
+
+    /// Whether a host failed a moment ago, and need not be asked again yet.
+    #[must_use]
+    pub fn is_barred(&self, entry: &HostEntry) -> bool {
+        self.cache.is_barred(entry)
     }
 
     /// Swaps the registry; questions under way keep the old one. Hosts that left are forgotten.

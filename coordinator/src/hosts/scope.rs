@@ -47,11 +47,7 @@ impl Scope {
     /// A name that is not registered (a mistyped exclusion would quietly not exclude), or no host at all.
     pub fn select(&self, registry: &Registry) -> Result<Vec<Arc<HostEntry>>, ScopeError> {
         let (names, exclude) = (registered(&self.names, registry), registered(&self.exclude, registry));
-        let unknown: Vec<_> =
-            names.union(&exclude).filter(|name| registry.get(name).is_none()).cloned().collect();
-        if !unknown.is_empty() {
-            return Err(ScopeError::NotRegistered(unknown));
-        }
+        self.check(registry)?;
         let in_scope = |host: &&Arc<HostEntry>| {
             (names.is_empty() || names.contains(&host.name))
                 && !exclude.contains(&host.name)
@@ -62,6 +58,17 @@ impl Scope {
             return Err(ScopeError::Empty(self.why_empty(registry)));
         }
         Ok(hosts)
+    }
+
+    /// Whether all names are registered.
+    ///
+    /// # Errors
+    /// One is not.
+    pub fn check(&self, registry: &Registry) -> Result<(), ScopeError> {
+        let named = registered(&self.names, registry);
+        let unknown = named.union(&registered(&self.exclude, registry)).cloned().collect::<Vec<_>>();
+        let unknown: Vec<_> = unknown.into_iter().filter(|name| registry.get(name).is_none()).collect();
+        if unknown.is_empty() { Ok(()) } else { Err(ScopeError::NotRegistered(unknown)) }
     }
 
     fn why_empty(&self, registry: &Registry) -> String {

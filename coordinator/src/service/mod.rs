@@ -1,6 +1,7 @@
 //! ClusterService: the wire on one side, [`Cluster`] on the other.
 
 mod migration;
+mod placement;
 mod register;
 mod request;
 

@@ -1,0 +1,158 @@
+//! A decision in the words of the API.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use vmuster_proto::model::{
+    Candidate, FilterCount, JudgedHost, NearMiss, PlaceAnswer, Placement, Refusal, Shortage,
+};
+
+use super::{decide::Asked, planner::Planner};
+use crate::placement::{
+    self, Batch, Decision, Demand, Explanation, FilterName, Lack, Miss, PoolKey, Question, Rejected,
+};
+
+/// Nearest misses told.
+const NEAREST_MAX: usize = 3;
+
+pub(super) fn answer(asked: &Asked<'_>, decision: &Decision, planner: &mut Planner) -> PlaceAnswer {
+    let groups = asked.batch().groups.iter().zip(0_u32..);
+    let group_of = groups.flat_map(|(group, index)| std::iter::repeat_n(index, group.count as usize));
+    let instances = asked.instances.iter().zip(group_of).zip(&decision.placements);
+    let placements = instances.filter_map(|((instance, group), placed)| {
+        let placed = placed.as_ref()?;
+        let pools = placed.disks.iter();
+        Some(Placement {
+            uuid: instance.to_string(),
+            group,
+            host: placed.host.to_string(),
+            claim_id: String::new(),
+            pools: pools.map(|pool| pool_name(planner, &placed.host, pool.as_ref())).collect(),
+            score: placed.score,
+        })
+    });
+    let placements: Vec<_> = placements.collect();
+    let refusals = decision.refusals.iter().map(|refused| refusal(asked, decision, refused)).collect();
+    let over_committed = decision.placements.iter().flatten().any(|placed| placed.is_over_committed);
+    let skipped: BTreeSet<FilterName> = decision.skipped.iter().map(|miss| miss.filter).collect();
+    PlaceAnswer {
+        granted: decision.is_granted,
+        hosts: judged(asked, planner, &placements),
+        placements,
+        refusals,
+        expires_at: None,
+        candidates: candidates(asked, planner),
+        skipped_filters: skipped.iter().map(ToString::to_string).collect(),
+        over_committed,
+        cluster_generation: format!("{:x}", planner.generation),
+    }
+}
+
+/// What a caller gives to libvirt: the pool's name on that host.
+fn pool_name(planner: &Planner, host: &str, key: Option<&PoolKey>) -> String {
+    let names = || {
+        let account = planner.host(host)?.account.as_ref()?;
+        account.pools.as_ref().ok()?.get(key?.as_str())?.storage.names.first().cloned()
+    };
+    names().unwrap_or_default()
+}
+
+fn refusal(asked: &Asked<'_>, decision: &Decision, refused: &placement::Refusal) -> Refusal {
+    let start: usize = asked.batch().groups[..refused.group].iter().map(|group| group.count as usize).sum();
+    let end = start + asked.batch().groups[refused.group].count as usize;
+    let without = (start..end).filter(|at| {
+        let is_tried = decision.is_granted || *at >= refused.instance;
+        is_tried && decision.placements.get(*at).is_none_or(Option::is_none)
+    });
+    let explanation = refused.explanation.as_deref();
+    Refusal {
+        group: u32::try_from(refused.group).unwrap_or(u32::MAX),
+        uuids: without.map(|at| asked.instances[at].to_string()).collect(),
+        filters: explanation.map(|explanation| counts(&explanation.rejected)).unwrap_or_default(),
+        nearest: explanation.map(nearest).unwrap_or_default(),
+        summary: explanation.map(summary).unwrap_or_default(),
+    }
+}
+
+pub(super) fn counts(rejected: &[Rejected]) -> Vec<FilterCount> {
+    let count = |rejected: &Rejected| FilterCount {
+        filter: rejected.filter.to_string(),
+        rejected_host_count: rejected.host_count,
+    };
+    rejected.iter().map(count).collect()
+}
+
+fn nearest(explanation: &Explanation) -> Vec<NearMiss> {
+    let misses = explanation.nearest.iter().take(NEAREST_MAX);
+    let misses = misses.map(|miss| NearMiss {
+        host: miss.host.to_string(),
+        shortages: miss.misses.iter().map(shortage).collect(),
+    });
+    misses.collect()
+}
+
+fn shortage(miss: &Miss) -> Shortage {
+    let (lacking, unit) = match miss.lack {
+        Lack::Vcpus(count) => (count, "vcpus"),
+        Lack::Bytes(count) => (count, "bytes"),
+        Lack::Features(count) => (count, "features"),
+        Lack::Unknown | Lack::Other => (0, ""),
+    };
+    let (filter, unit) = (miss.filter.to_string(), unit.to_owned());
+    Shortage { filter, lacking, unit, detail: miss.text.clone() }
+}
+
+/// "0 of 70 hosts: 3 known, 12 labels, 55 memory".
+fn summary(explanation: &Explanation) -> String {
+    let rejected = explanation.rejected.iter();
+    let parts: Vec<_> = rejected.map(|one| format!("{} {}", one.host_count, one.filter)).collect();
+    let (count, s) = (explanation.host_count, if explanation.host_count == 1 { "" } else { "s" });
+    format!("0 of {count} host{s} can take it; rejected by filter: {}", parts.join(", "))
+}
+
+/// Hosts that were judged by what is not of now; those that were taken as well, where somebody wants to know.
+fn judged(asked: &Asked<'_>, planner: &Planner, placements: &[Placement]) -> Vec<JudgedHost> {
+    let taken: BTreeSet<&str> = if asked.request.explain || !asked.request.claim {
+        placements.iter().map(|placement| placement.host.as_str()).collect()
+    } else {
+        BTreeSet::new()
+    };
+    let scope = asked.scope();
+    let is_asked = |name: &str| {
+        (scope.names.is_empty() || scope.names.contains(name)) && !scope.exclude.contains(name)
+    };
+    let told = planner.doubtful().filter(|name| is_asked(name) && !taken.contains(name));
+    let mut told: Vec<&str> = told.chain(taken.iter().copied()).collect();
+    told.sort_unstable();
+    told.into_iter().filter_map(|name| planner.host(name)?.judged()).collect()
+}
+
+fn candidates(
+    asked: &Asked<'_>,
+    planner: &mut Planner,
+) -> std::collections::BTreeMap<u32, Vec<Candidate>> {
+    let max = asked.request.max_candidates as usize;
+    if max == 0 {
+        return std::collections::BTreeMap::new();
+    }
+    let groups = asked.batch().groups.iter().zip(0_u32..);
+    let ranked = groups.map(|(group, index)| {
+        let found = planner.solver.candidates(&question(asked.batch(), &group.demand), max);
+        let told = found.into_iter().map(|candidate| Candidate {
+            host: candidate.host.to_string(),
+            score: candidate.score,
+            weights: candidate.weights.iter().map(|(name, weight)| (name.as_str().to_owned(), *weight)).collect(),
+        });
+        (index, told.collect())
+    });
+    ranked.collect()
+}
+
+/// About one demand, of the hosts of a batch.
+pub(super) fn question(batch: &Batch, demand: &Arc<Demand>) -> Question {
+    Question {
+        demand: Arc::clone(demand),
+        admitted: batch.admitted.clone(),
+        excluded: batch.excluded.clone(),
+        profile: batch.profile,
+    }
+}

@@ -1,0 +1,105 @@
+//! How many instances of one sort still fit, and by what figures.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tokio::time::Instant;
+use vmuster_proto::model::{
+    CapacityAnswer, HostCapacity, InstanceTemplate, ResourceFigures, StorageFigures,
+};
+
+use super::{
+    PlaceError, Scheduler,
+    answer::counts,
+    decide::demand,
+    planner::{Known, Planner},
+};
+use crate::{
+    accounting::{Figures, Profile},
+    hosts::Scope,
+    placement::{Profile as Weights, Question},
+};
+
+impl Scheduler {
+    /// How many fit on the hosts in scope.
+    ///
+    /// # Errors
+    /// The scope is wrong.
+    pub async fn capacity(
+        self: &Arc<Self>,
+        template: &InstanceTemplate,
+        scope: &Scope,
+        deadline: Instant,
+    ) -> Result<CapacityAnswer, PlaceError> {
+        let registry = self.cluster.registry();
+        let entries = scope.select(&registry)?;
+        self.learn_unknown(scope, deadline).await;
+        let mut planner = self.planner();
+        let admitted = entries.iter().map(|entry| Arc::from(entry.name.as_str())).collect();
+        let mut demand = demand(template);
+        demand.arch = demand.arch.or_else(|| scope.arch.clone());
+        let question = Question {
+            demand: Arc::new(demand),
+            admitted: Some(admitted),
+            excluded: std::collections::BTreeSet::new(),
+            profile: Weights::SPREAD,
+        };
+        let estimate = planner.solver.estimate(&question);
+        let fitting: BTreeMap<&str, u64> =
+            estimate.hosts.iter().map(|(host, count)| (&**host, *count)).collect();
+        let hosts = entries.iter().filter_map(|entry| {
+            let known = planner.host(&entry.name)?;
+            let count = fitting.get(entry.name.as_str()).copied().unwrap_or(0);
+            Some(host_capacity(&entry.name, count, known, &planner, registry.profile()))
+        });
+        let missing = planner.doubtful().filter(|host| entries.iter().any(|entry| entry.name == **host));
+        Ok(CapacityAnswer {
+            count: estimate.total,
+            hosts: hosts.collect(),
+            filters: counts(&estimate.rejected),
+            missing: missing.filter_map(|host| planner.host(host)?.judged()).collect(),
+        })
+    }
+}
+
+fn host_capacity(
+    host: &str,
+    count: u64,
+    known: &Known,
+    planner: &Planner,
+    profile: Profile,
+) -> HostCapacity {
+    let account = known.account.as_ref();
+    let told = |figures: &Result<Figures, String>| figures.as_ref().ok().map(|figures| told(figures, profile));
+    let pools = account.and_then(|account| account.pools.as_ref().ok());
+    let storage = pools.into_iter().flatten().map(|(key, pool)| {
+        let figures = match planner.shared().get(key) {
+            Some(unit) => unit.figures(),
+            None => pool.figures(known.settings()),
+        };
+        StorageFigures {
+            key: key.clone(),
+            names: pool.storage.names.iter().cloned().collect(),
+            shared: pool.storage.is_shared,
+            default: pool.storage.is_default,
+            figures: told(&figures),
+        }
+    });
+    HostCapacity {
+        host: host.to_owned(),
+        count,
+        vcpus: account.and_then(|account| told(&account.vcpus)),
+        memory: account.and_then(|account| told(&account.memory)),
+        storage: storage.collect(),
+    }
+}
+
+fn told(figures: &Figures, profile: Profile) -> ResourceFigures {
+    ResourceFigures {
+        total: figures.total,
+        reserved: figures.reserved,
+        ratio: figures.ratio.to_f64(),
+        promised: figures.promised,
+        free_physical: figures.free_physical(),
+        headroom: figures.headroom(profile),
+    }
+}

@@ -1,0 +1,154 @@
+//! Claims that are listed, confirmed, renewed and released.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use vmuster_proto::model::{Bytes, ClaimReport, ClaimState, Purpose};
+
+use super::{ClaimsError, Scheduler};
+use crate::claims::{
+    self, Change, ChangeError, Claim, ClaimBook, ClaimFilter, ClaimId, ClaimPage, InstanceId, Outcome, hold_until,
+};
+
+impl Scheduler {
+    /// A page of claims after this one, by id.
+    ///
+    /// # Errors
+    /// There are none here.
+    pub fn list_claims(
+        &self,
+        filter: &ClaimFilter,
+        after: Option<ClaimId>,
+        page_size: usize,
+    ) -> Result<(Vec<ClaimReport>, Option<ClaimId>), ClaimsError> {
+        let ledger = self.ledger.as_ref().ok_or(ClaimsError::Offline)?;
+        Ok(ledger.read(|holdings| {
+            let ClaimPage { claims, next_after } = holdings.book.page(filter, after, page_size);
+            (claims.iter().map(|claim| report(claim)).collect(), next_after)
+        }))
+    }
+
+    /// Claims of a host.
+    #[must_use]
+    pub fn claims_on(&self, host: &str) -> Vec<ClaimReport> {
+        self.with_book(|book| book.on(host).map(|claim| report(claim)).collect())
+    }
+
+    /// Takes the end from claims.
+    ///
+    /// # Errors
+    /// See [`ClaimsError`]; then nothing has changed.
+    pub async fn confirm(&self, ids: &[ClaimId], deadline: Instant) -> Result<Vec<ClaimReport>, ClaimsError> {
+        self.change_all(ids, deadline, ClaimBook::confirm).await
+    }
+
+    /// Holds claims longer.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn renew(
+        &self,
+        ids: &[ClaimId],
+        hold: Option<Duration>,
+        deadline: Instant,
+    ) -> Result<Vec<ClaimReport>, ClaimsError> {
+        let until = hold_until(self.cluster.cache().now(), hold)?;
+        self.change_all(ids, deadline, |book, ids| book.renew(ids, until)).await
+    }
+
+    /// Releases claims by id and by instance; gives those that were there.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn release(
+        &self,
+        ids: &[ClaimId],
+        instances: &[InstanceId],
+        deadline: Instant,
+    ) -> Result<Vec<ClaimId>, ClaimsError> {
+        let ledger = self.ledger.as_ref().ok_or(ClaimsError::Offline)?;
+        let changed = ledger.change(|holdings| {
+            let of = instances.iter().flat_map(|instance| holdings.book.of(*instance).map(|claim| claim.id));
+            let ids: BTreeSet<ClaimId> = ids.iter().copied().chain(of).collect();
+            let released: Vec<_> =
+                ids.iter().filter_map(|id| holdings.book.get(*id)).map(Arc::clone).collect();
+            Ok::<_, ClaimsError>((released, holdings.book.release(&ids).changes))
+        });
+        let (released, pending) = changed.map_err(not_begun)?;
+        pending.done(deadline.saturating_duration_since(Instant::now())).await?;
+        // Only now: what is given back before it is durable could be promised twice.
+        self.account_anew(released.iter().map(|claim| claim.host.clone()).collect::<BTreeSet<_>>());
+        Ok(released.iter().map(|claim| claim.id).collect())
+    }
+
+    async fn change_all(
+        &self,
+        ids: &[ClaimId],
+        deadline: Instant,
+        change: impl FnOnce(&ClaimBook, &BTreeSet<ClaimId>) -> Outcome,
+    ) -> Result<Vec<ClaimReport>, ClaimsError> {
+        let ledger = self.ledger.as_ref().ok_or(ClaimsError::Offline)?;
+        let changed = ledger.change(|holdings| {
+            let Outcome { changes, unknown } = change(&holdings.book, &ids.iter().copied().collect());
+            if !unknown.is_empty() {
+                return Err(ClaimsError::NotFound(unknown.iter().map(ToString::to_string).collect()));
+            }
+            let now: BTreeMap<ClaimId, Arc<Claim>> = changes.iter().filter_map(put).collect();
+            let claims = ids.iter().filter_map(|id| now.get(id).or_else(|| holdings.book.get(*id)));
+            Ok((claims.map(|claim| report(claim)).collect::<Vec<_>>(), changes))
+        });
+        let (claims, pending) = changed.map_err(not_begun)?;
+        pending.done(deadline.saturating_duration_since(Instant::now())).await?;
+        Ok(claims)
+    }
+}
+
+fn put(change: &Change) -> Option<(ClaimId, Arc<Claim>)> {
+    match change {
+        Change::Put(claim) => Some((claim.id, Arc::clone(claim))),
+        Change::Remove(_) | Change::Remember(..) | Change::Forget(_) => None,
+    }
+}
+
+fn not_begun(error: ChangeError<ClaimsError>) -> ClaimsError {
+    match error {
+        ChangeError::Refused(error) => error,
+        busy @ (ChangeError::Busy | ChangeError::Closed) => ClaimsError::Busy(busy.to_string()),
+    }
+}
+
+/// A claim in the words of the API.
+pub(super) fn report(claim: &Claim) -> ClaimReport {
+    let mut disk_bytes = BTreeMap::<String, Bytes>::new();
+    for disk in &claim.resources.disks {
+        let sum = disk_bytes.entry(disk.pool.clone()).or_default();
+        sum.0 = sum.0.saturating_add(disk.size_bytes.0);
+    }
+    ClaimReport {
+        id: claim.id.to_string(),
+        uuid: claim.instance.to_string(),
+        host: claim.host.clone(),
+        state: match claim.state {
+            claims::ClaimState::Held => ClaimState::Held,
+            claims::ClaimState::Confirmed => ClaimState::Confirmed,
+            claims::ClaimState::Observed => ClaimState::Observed,
+        },
+        vcpus: claim.resources.vcpus,
+        memory_bytes: claim.resources.memory_bytes,
+        disk_bytes,
+        purpose: match claim.purpose {
+            claims::Purpose::New => Purpose::New,
+            claims::Purpose::Move => Purpose::Move,
+        },
+        request_id: claim.request_id.clone(),
+        over_committed: claim.over_committed,
+        created_at: claim.created_at,
+        expires_at: claim.expires_at,
+        observed_at: claim.observed_at,
+        first_missing_at: claim.first_missing_at,
+    }
+}

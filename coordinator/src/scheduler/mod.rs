@@ -1,0 +1,130 @@
+//! Decides where instances go, and promises it.
+//!
+//! Effects around pure parts: asks hosts for what is not known, decides under one lock that nobody holds while waiting, hands
+//! claims to the [`Ledger`], and answers when they are durable. Must not know the wire.
+
+mod answer;
+mod capacity;
+mod claims;
+mod decide;
+mod error;
+mod instances;
+mod planner;
+mod rows;
+mod usage;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use vmuster_proto::model::{PlaceAnswer, PlaceRequest, Problem};
+
+pub use error::{ClaimsError, PlaceError};
+pub use instances::Whose;
+
+use crate::{
+    cache::Flights,
+    claims::{ClaimBook, Ledger},
+    cluster::Cluster,
+};
+use decide::Asked;
+use planner::Planner;
+
+/// How often a decision is made anew because a host that it chose turned out to be different when it was asked. The last time
+/// only hosts that were asked just now are chosen from.
+const VERIFICATIONS_MAX: u32 = 3;
+
+/// How answers are kept that must be given again.
+#[derive(Debug, Clone, Copy)]
+pub struct AnswerCodec {
+    /// To bytes.
+    pub encode: fn(&PlaceAnswer) -> Vec<u8>,
+    /// And back; None: they make no sense.
+    pub decode: fn(&[u8]) -> Option<PlaceAnswer>,
+}
+
+/// Places instances of a cluster.
+pub struct Scheduler {
+    cluster: Arc<Cluster>,
+    planner: Mutex<Planner>,
+    /// None: nothing can be promised.
+    ledger: Option<Ledger>,
+    /// Nothing was ever claimed.
+    no_claims: ClaimBook,
+    usage_max_age: Duration,
+    flights: Flights<String, Option<Problem>>,
+    codec: AnswerCodec,
+}
+
+impl fmt::Debug for Scheduler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scheduler").finish_non_exhaustive()
+    }
+}
+
+impl Scheduler {
+    /// A scheduler that promises by this ledger; without one it only tells.
+    #[must_use]
+    pub fn new(
+        cluster: Arc<Cluster>,
+        ledger: Option<Ledger>,
+        usage_max_age: Duration,
+        storage_classes: BTreeMap<String, Vec<String>>,
+        codec: AnswerCodec,
+    ) -> Self {
+        Self {
+            cluster,
+            planner: Mutex::new(Planner::new(storage_classes)),
+            ledger,
+            no_claims: ClaimBook::default(),
+            usage_max_age,
+            flights: Flights::default(),
+            codec,
+        }
+    }
+
+    /// Finds hosts for instances, and promises them if asked to. `digest` is of the request as it was sent.
+    ///
+    /// # Errors
+    /// See [`PlaceError`].
+    pub async fn place(
+        self: &Arc<Self>,
+        request: &PlaceRequest,
+        digest: [u8; 32],
+        deadline: Instant,
+    ) -> Result<PlaceAnswer, PlaceError> {
+        let asked = Asked::new(request, &self.cluster.registry())?;
+        if request.claim {
+            if let Some(known) = self.answered_before(request, digest, deadline).await? {
+                return Ok(known);
+            }
+        }
+        self.learn_unknown(asked.scope(), deadline).await;
+        if request.claim { self.claim(&asked, digest, deadline).await } else { Ok(self.dry_run(&asked)) }
+    }
+
+    fn planner(&self) -> MutexGuard<'_, Planner> {
+        // Nothing in it is ever left half-changed by a panic of a caller: its functions do not call back.
+        self.planner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at all claims.
+    fn with_book<T>(&self, look: impl FnOnce(&ClaimBook) -> T) -> T {
+        match &self.ledger {
+            Some(ledger) => ledger.read(|holdings| look(&holdings.book)),
+            None => look(&self.no_claims),
+        }
+    }
+
+    /// Takes no more claims, and waits until all are written; false if that takes longer.
+    pub async fn close(&self, patience: Duration) -> bool {
+        match &self.ledger {
+            Some(ledger) => ledger.close(patience).await,
+            None => true,
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! All hosts as placement sees them, kept as they change: what is known, what counts, what is promised.
+//!
+//! Pure. A host's row is what [`account`] makes of its last usage and its claims, at any time; what is placed is taken from
+//! the row at once, and is what accounting would make of it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use vmuster_proto::model::{Bytes, Freshness, HostSettings, JudgedHost, Problem, ProblemKind, Timestamp, Usage};
+
+use super::rows::{StorageClasses, guest_cpu, host_pools, own_pool, resource};
+use crate::{
+    accounting::{AccountedHost, ClaimedBy, HostAccount, SharedStorage, account},
+    cache::HostView,
+    claims::{ClaimBook, ClaimState, InstanceId},
+    hosts::{HostEntry, Registry},
+    placement::{PlacementHost, Pool, PoolKey, Solver},
+};
+
+/// What a host said it uses.
+#[derive(Debug, Clone)]
+pub(super) struct KnownUsage {
+    /// When it was asked, by this coordinator's clock.
+    pub(super) asked_at: Timestamp,
+    /// When its list of guests was so, at the earliest: the host may have been asked while libvirt was silent.
+    pub(super) seen_at: Timestamp,
+    /// What it said.
+    pub(super) usage: Arc<Usage>,
+}
+
+/// One host.
+#[derive(Debug)]
+pub(super) struct Known {
+    entry: Arc<HostEntry>,
+    settings: HostSettings,
+    /// None: it was not read yet.
+    pub(super) view: Option<HostView>,
+    /// The last one, also of a host that does not answer any more.
+    pub(super) usage: Option<KnownUsage>,
+    /// Why the last question for usage had no answer; nothing is placed there then.
+    pub(super) problem: Option<Problem>,
+    pub(super) account: Option<HostAccount>,
+}
+
+/// All of them.
+#[derive(Debug)]
+pub(super) struct Planner {
+    pub(super) solver: Solver,
+    registry: Arc<Registry>,
+    classes: StorageClasses,
+    hosts: BTreeMap<String, Known>,
+    shared: SharedStorage,
+    /// The hosts of each guest.
+    guests: HashMap<InstanceId, Vec<String>>,
+    /// Hosts that are judged by what is not of now, or by nothing.
+    doubtful: BTreeSet<String>,
+    /// Raised with every change.
+    pub(super) generation: u64,
+}
+
+impl Planner {
+    pub(super) fn new(classes: StorageClasses) -> Self {
+        Self {
+            solver: Solver::new(),
+            registry: Arc::default(),
+            classes,
+            hosts: BTreeMap::new(),
+            shared: SharedStorage::default(),
+            guests: HashMap::new(),
+            doubtful: BTreeSet::new(),
+            generation: 0,
+        }
+    }
+
+    /// Takes over who is in the cluster.
+    pub(super) fn set_registry(&mut self, registry: &Arc<Registry>, book: &ClaimBook) {
+        if Arc::ptr_eq(registry, &self.registry) {
+            return;
+        }
+        self.registry = Arc::clone(registry);
+        let left: Vec<_> = self.hosts.keys().filter(|host| registry.get(host).is_none()).cloned().collect();
+        left.iter().for_each(|host| self.remove(host));
+        for entry in registry.iter() {
+            let settings = registry.settings_of(entry);
+            match self.hosts.get_mut(&entry.name) {
+                Some(known) if Arc::ptr_eq(&known.entry, entry) && known.settings == settings => continue,
+                // What another address said may be another machine's.
+                Some(known) if known.entry.address == entry.address && known.entry.machine_id == entry.machine_id => {
+                    (known.entry, known.settings) = (Arc::clone(entry), settings);
+                }
+                _ => {
+                    self.remove(&entry.name);
+                    let entry = Arc::clone(entry);
+                    let known =
+                        Known { entry, settings, view: None, usage: None, problem: None, account: None };
+                    self.hosts.insert(known.entry.name.clone(), known);
+                }
+            }
+            self.refresh(&entry.name, book);
+        }
+    }
+
+    fn remove(&mut self, host: &str) {
+        let Some(known) = self.hosts.remove(host) else { return };
+        self.forget_guests(host, known.usage.as_ref());
+        self.doubtful.remove(host);
+        self.solver.remove_host(host);
+        self.set_pools(host, known.account.as_ref(), None, &known.settings);
+        self.generation += 1;
+    }
+
+    /// What was learned of a host. `usage`: None, nobody was asked.
+    pub(super) fn learn(
+        &mut self,
+        host: &str,
+        view: Option<HostView>,
+        usage: Option<Result<KnownUsage, Problem>>,
+        book: &ClaimBook,
+    ) {
+        let Some(known) = self.hosts.get_mut(host) else { return };
+        if view.is_some() {
+            known.view = view;
+        }
+        match usage {
+            Some(Ok(usage)) => {
+                // An answer that was overtaken by a later one says nothing new.
+                if known.usage.as_ref().is_some_and(|last| last.asked_at > usage.asked_at) {
+                    return;
+                }
+                known.problem = None;
+                let before = known.usage.replace(usage.clone());
+                self.forget_guests(host, before.as_ref());
+                self.remember_guests(host, &usage);
+            }
+            Some(Err(problem)) => known.problem = Some(problem),
+            None => {}
+        }
+        self.refresh(host, book);
+    }
+
+    fn forget_guests(&mut self, host: &str, usage: Option<&KnownUsage>) {
+        for instance in guests_of(usage) {
+            if let Some(hosts) = self.guests.get_mut(&instance) {
+                hosts.retain(|other| other != host);
+                if hosts.is_empty() {
+                    self.guests.remove(&instance);
+                }
+            }
+        }
+    }
+
+    fn remember_guests(&mut self, host: &str, usage: &KnownUsage) {
+        for instance in guests_of(Some(usage)) {
+            let hosts = self.guests.entry(instance).or_default();
+            if !hosts.iter().any(|other| other == host) {
+                hosts.push(host.to_owned());
+            }
+        }
+    }
+
+    /// Where an instance is a guest, as far as it is known.
+    pub(super) fn hosts_of(&self, instance: InstanceId) -> &[String] {
+        self.guests.get(&instance).map_or(&[], Vec::as_slice)
+    }
+
+    /// Accounts for a host anew: its claims, its facts or figures have changed.
+    pub(super) fn refresh(&mut self, host: &str, book: &ClaimBook) {
+        let Some(known) = self.hosts.get(host) else { return };
+        let record = known.view.as_ref().and_then(|view| view.record.as_ref());
+        let account = record.map(|record| {
+            let usage = known.usage.as_ref().map(|known| &*known.usage).or(record.saved_usage.as_deref());
+            let inventory = &record.inventory;
+            let host = AccountedHost { name: host, settings: &known.settings, inventory, usage };
+            accounted(host, book)
+        });
+        let row = row(known, account.as_ref(), &self.classes, self.registry.profile(), book);
+        let settings = known.settings.clone();
+        let before = self.hosts.get_mut(host).and_then(|known| known.account.take());
+        self.set_pools(host, before.as_ref(), account.as_ref(), &settings);
+        self.solver.set_host(row);
+        if let Some(known) = self.hosts.get_mut(host) {
+            known.account = account;
+            if known.is_doubtful() {
+                self.doubtful.insert(host.to_owned());
+            } else {
+                self.doubtful.remove(host);
+            }
+        }
+        self.generation += 1;
+    }
+
+    /// Pools first: a host's row names them.
+    fn set_pools(
+        &mut self,
+        host: &str,
+        before: Option<&HostAccount>,
+        after: Option<&HostAccount>,
+        settings: &HostSettings,
+    ) {
+        let profile = self.registry.profile();
+        let pools = |account: Option<&HostAccount>| account.and_then(|account| account.pools.as_ref().ok().cloned());
+        let (before, after) = (pools(before).unwrap_or_default(), pools(after));
+        let now = after.clone().unwrap_or_default();
+        for key in before.iter().filter(|(key, pool)| !pool.storage.is_shared && !now.contains_key(*key)) {
+            self.solver.remove_pool(&PoolKey::new(key.0.as_str()));
+        }
+        for (key, pool) in now.iter().filter(|(_, pool)| !pool.storage.is_shared) {
+            self.set_pool(key, own_pool(pool, settings, profile), false);
+        }
+        for key in self.shared.set_host(host, after.as_ref(), settings) {
+            let figures = self.shared.get(&key).and_then(|unit| unit.figures().ok());
+            self.set_pool(&key, figures.map(|figures| resource(&figures, profile)), true);
+        }
+    }
+
+    fn set_pool(&mut self, key: &str, resource: Option<crate::placement::Resource>, is_shared: bool) {
+        let key = PoolKey::new(key);
+        match resource {
+            Some(resource) => self.solver.set_pool(Pool { key, resource, is_shared }),
+            // Hosts that name it are then not known to have room in it.
+            None => drop(self.solver.remove_pool(&key)),
+        }
+    }
+
+    /// What the solver has taken from a pool that others see as well: it must not be given back when one of them is
+    /// accounted for anew.
+    pub(super) fn charge(&mut self, host: &str, instance: InstanceId, disks: &[(PoolKey, Bytes)]) {
+        for (key, size) in disks {
+            self.shared.charge(key.as_str(), host, &instance.to_string(), *size);
+        }
+        self.generation += 1;
+    }
+
+    /// Hosts that are judged by what is not of now, or by nothing, by name.
+    pub(super) fn doubtful(&self) -> impl Iterator<Item = &str> {
+        self.doubtful.iter().map(String::as_str)
+    }
+
+    /// One host.
+    pub(super) fn host(&self, name: &str) -> Option<&Known> {
+        self.hosts.get(name)
+    }
+
+    /// All hosts, by name.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = (&str, &Known)> {
+        self.hosts.iter().map(|(name, known)| (name.as_str(), known))
+    }
+
+    /// Storage that several hosts have.
+    pub(super) fn shared(&self) -> &SharedStorage {
+        &self.shared
+    }
+}
+
+impl Known {
+    /// As registered.
+    pub(super) fn entry(&self) -> &Arc<HostEntry> {
+        &self.entry
+    }
+
+    /// What counts of it.
+    pub(super) fn settings(&self) -> &HostSettings {
+        &self.settings
+    }
+
+    /// By what it is judged. None: it was not read yet.
+    pub(super) fn judged(&self) -> Option<JudgedHost> {
+        Some(JudgedHost {
+            standing: self.view.as_ref()?.standing(),
+            usage_asked_at: self.usage.as_ref().map(|usage| usage.asked_at),
+            usage_problem: self.problem.clone(),
+        })
+    }
+
+    /// Its usage as it was last known.
+    pub(super) fn last_usage(&self) -> Option<&Usage> {
+        let saved = || self.view.as_ref()?.record.as_ref()?.saved_usage.as_deref();
+        self.usage.as_ref().map(|known| &*known.usage).or_else(saved)
+    }
+
+    /// Whether nothing can be placed there until it is asked.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.unknown().is_some()
+    }
+
+    /// Whether its usage is young enough to promise by.
+    pub(super) fn is_fresh(&self, now: Timestamp, max_age: Duration) -> bool {
+        let age = self.usage.as_ref().and_then(|usage| now.since(usage.asked_at));
+        self.problem.is_none() && age.is_some_and(|age| age <= max_age)
+    }
+
+    fn is_doubtful(&self) -> bool {
+        self.is_unknown() || self.view.as_ref().is_none_or(|view| view.freshness != Freshness::Fresh)
+    }
+
+    /// Why nothing can be said of it.
+    fn unknown(&self) -> Option<String> {
+        let Some(view) = &self.view else { return Some("it was not asked yet".to_owned()) };
+        let Some(record) = &view.record else {
+            let problem = view.problem.clone();
+            let problem = problem.unwrap_or_else(|| Problem::new(ProblemKind::Failed, "nothing is known of it"));
+            return Some(format!("nothing is known of it ({}: {})", problem.kind, problem.detail));
+        };
+        if let Some(Problem { kind, detail }) = &self.problem {
+            return Some(format!("what is used there now is not known ({kind}: {detail})"));
+        }
+        let is_used = self.usage.is_some() || record.saved_usage.is_some();
+        (!is_used).then(|| "what is used there is not known".to_owned())
+    }
+}
+
+fn guests_of(usage: Option<&KnownUsage>) -> impl Iterator<Item = InstanceId> {
+    let domains = usage.and_then(|known| known.usage.domains.as_deref()).unwrap_or_default();
+    domains.iter().filter_map(|domain| domain.uuid.parse().ok())
+}
+
+fn accounted(host: AccountedHost<'_>, book: &ClaimBook) -> HostAccount {
+    let claims: Vec<_> = book
+        .on(host.name)
+        .map(|claim| {
+            let mut disks = BTreeMap::new();
+            for disk in &claim.resources.disks {
+                let sum: &mut Bytes = disks.entry(disk.pool.clone()).or_default();
+                sum.0 = sum.0.saturating_add(disk.size_bytes.0);
+            }
+            (claim.instance.to_string(), claim, disks)
+        })
+        .collect();
+    let claimed = claims.iter().map(|(instance, claim, disks)| ClaimedBy {
+        instance,
+        vcpus: claim.resources.vcpus,
+        memory_bytes: claim.resources.memory_bytes,
+        disks,
+    });
+    account(host, claimed)
+}
+
+fn row(
+    known: &Known,
+    account: Option<&HostAccount>,
+    classes: &StorageClasses,
+    profile: crate::accounting::Profile,
+    book: &ClaimBook,
+) -> PlacementHost {
+    let record = known.view.as_ref().and_then(|view| view.record.as_ref());
+    let starting = book.on(&known.entry.name).filter(|claim| claim.state != ClaimState::Observed).count();
+    let figures = |figures: &Result<crate::accounting::Figures, String>| {
+        figures.as_ref().ok().map(|figures| resource(figures, profile))
+    };
+    PlacementHost {
+        labels: known.entry.labels.clone(),
+        maintenance: known.entry.maintenance,
+        arch: record.and_then(|record| record.inventory.arch().map(str::to_owned)),
+        guest: record.and_then(|record| guest_cpu(record)),
+        vcpus: account.and_then(|account| figures(&account.vcpus)),
+        memory: account.and_then(|account| figures(&account.memory)),
+        pools: account.and_then(|account| host_pools(account, classes)),
+        starting: u32::try_from(starting).unwrap_or(u32::MAX),
+        unknown: known.unknown(),
+        ..PlacementHost::new(known.entry.name.as_str())
+    }
+}
