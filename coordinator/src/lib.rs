@@ -6,6 +6,7 @@
 pub mod accounting;
 pub mod baseline;
 pub mod cache;
+pub mod claims;
 pub mod cluster;
 pub mod config;
 pub mod cpu_map;

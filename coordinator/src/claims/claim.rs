@@ -1,0 +1,268 @@
+//! What a claim is: so much of a host, promised to an instance.
+//!
+//! Knows how claims are written and shown. Must not know when one ends, nor where they are kept.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use vmuster_proto::model::{Bytes, Timestamp};
+
+/// Text that names no claim.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a claim: write it as it is listed, c and a number")]
+pub struct ParseClaimIdError(String);
+
+/// Names a claim for ever: numbers rise, and none is given twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClaimId(pub u64);
+
+impl fmt::Display for ClaimId {
+    /// As in `c42`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("c{}", self.0))
+    }
+}
+
+impl FromStr for ClaimId {
+    type Err = ParseClaimIdError;
+
+    /// As it is shown, and in no other form: `c042` is nobody's name.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let id = text.strip_prefix('c').and_then(|digits| digits.parse().ok()).map(Self);
+        id.filter(|id| id.to_string() == text).ok_or_else(|| ParseClaimIdError(text.to_owned()))
+    }
+}
+
+impl Serialize for ClaimId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ClaimId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// Text that is no UUID.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not a UUID: write 8-4-4-4-12 hexadecimal digits")]
+pub struct ParseInstanceIdError(String);
+
+/// An instance's UUID. A number, because there are many and each is compared often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceId(pub u128);
+
+/// Digits in each part of a UUID's text.
+const UUID_PARTS: [usize; 5] = [8, 4, 4, 4, 12];
+
+impl fmt::Display for InstanceId {
+    /// The canonical form, in lower case.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = format!("{:032x}", self.0);
+        let mut rest = digits.as_str();
+        let parts = UUID_PARTS.map(|length| {
+            let (part, after) = rest.split_at(length);
+            rest = after;
+            part
+        });
+        f.pad(&parts.join("-"))
+    }
+}
+
+impl FromStr for InstanceId {
+    type Err = ParseInstanceIdError;
+
+    /// Digits of either case.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let fits = |part: &str| part.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let lengths = text.split('-').map(|part| if fits(part) { part.len() } else { 0 });
+        let is_uuid = lengths.eq(UUID_PARTS);
+        let number = is_uuid.then(|| u128::from_str_radix(&text.replace('-', ""), 16).ok()).flatten();
+        number.map(Self).ok_or_else(|| ParseInstanceIdError(text.to_owned()))
+    }
+}
+
+impl Serialize for InstanceId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for InstanceId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// Where a claim is in its life; see [`super::life`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimState {
+    /// Promised for a while.
+    Held,
+    /// Promised until it is released: for guests that libvirt does not list.
+    Confirmed,
+    /// Its guest was seen on its host.
+    Observed,
+}
+
+impl fmt::Display for ClaimState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Held => "held",
+            Self::Confirmed => "confirmed",
+            Self::Observed => "observed",
+        })
+    }
+}
+
+/// Why an instance gets a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// It is to run on this host and on no other.
+    New,
+    /// It is to come here from another host, and has both for a while.
+    Move,
+}
+
+/// Room in a pool.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimedDisk {
+    /// Key of the pool.
+    pub pool: String,
+    /// The most the disk can grow to.
+    pub size_bytes: Bytes,
+}
+
+/// What is promised.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimedResources {
+    /// At most so many vCPUs.
+    pub vcpus: u64,
+    /// At most so much memory.
+    pub memory_bytes: Bytes,
+    /// Disks, in the order asked.
+    pub disks: Vec<ClaimedDisk>,
+}
+
+/// A promise of resources on a host to an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Claim {
+    /// Its name.
+    pub id: ClaimId,
+    /// Whose it is.
+    pub instance: InstanceId,
+    /// Name of the host.
+    pub host: String,
+    /// Where it is in its life.
+    pub state: ClaimState,
+    /// What is promised.
+    pub resources: ClaimedResources,
+    /// Why.
+    pub purpose: Purpose,
+    /// The request that made it; empty if it had no id.
+    pub request_id: String,
+    /// Digest of what was asked.
+    pub signature: String,
+    /// Affinity groups the instance is in.
+    pub groups: Vec<String>,
+    /// Made without regard to capacity, by an administrator's word.
+    pub over_committed: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When a held one ends, if its guest is not there by then; None of others.
+    pub expires_at: Option<Timestamp>,
+    /// When the host was asked that first showed the guest, or showed it again after it was missing.
+    pub observed_at: Option<Timestamp>,
+    /// When the host was asked that first did not show the guest any more; None while it is there.
+    pub first_missing_at: Option<Timestamp>,
+}
+
+/// A claim that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewClaim {
+    /// Whose it is.
+    pub instance: InstanceId,
+    /// Name of the host.
+    pub host: String,
+    /// What is promised.
+    pub resources: ClaimedResources,
+    /// Why.
+    pub purpose: Purpose,
+    /// The request that makes it.
+    pub request_id: String,
+    /// Digest of what was asked.
+    pub signature: String,
+    /// Affinity groups the instance is in.
+    pub groups: Vec<String>,
+    /// Made without regard to capacity.
+    pub over_committed: bool,
+    /// Now.
+    pub created_at: Timestamp,
+    /// When it ends, if its guest is not there by then; see [`super::life::hold_until`].
+    pub expires_at: Timestamp,
+}
+
+impl NewClaim {
+    pub(super) fn with_id(self, id: ClaimId) -> Claim {
+        Claim {
+            id,
+            instance: self.instance,
+            host: self.host,
+            state: ClaimState::Held,
+            resources: self.resources,
+            purpose: self.purpose,
+            request_id: self.request_id,
+            signature: self.signature,
+            groups: self.groups,
+            over_committed: self.over_committed,
+            created_at: self.created_at,
+            expires_at: Some(self.expires_at),
+            observed_at: None,
+            first_missing_at: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_has_one_name() {
+        assert_eq!(ClaimId(42).to_string(), "c42");
+        for id in [0, 42, u64::MAX] {
+            assert_eq!(ClaimId(id).to_string().parse(), Ok(ClaimId(id)));
+        }
+        for wrong in ["", "c", "42", "C42", "c042", "c+42", "c-1", "c 42", "c18446744073709551616"] {
+            assert!(wrong.parse::<ClaimId>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_instance_is_a_uuid_in_one_form() {
+        let shown = "00e1a2b3-0042-4f00-8abc-0123456789ab";
+        let id: InstanceId = shown.parse().expect("a UUID");
+        assert_eq!(id.to_string(), shown);
+        assert_eq!(shown.to_uppercase().parse(), Ok(id));
+        for wrong in [
+            "",
+            "00e1a2b300424f008abc0123456789ab",
+            "00e1a2b3-0042-4f00-8abc-0123456789a",
+            "00e1a2b3-0042-4f00-8abc-0123456789abc",
+            "+0e1a2b3-0042-4f00-8abc-0123456789ab",
+            "{0e1a2b3-0042-4f00-8abc-0123456789a}",
+            "00e1a2b30-042-4f00-8abc-0123456789ab",
+            "00e1a2b3-0042-4f00-8abc-0123456789äb",
+            "00e1a2b3-0042-4f00-8abc-0123456789ab-",
+        ] {
+            assert!(wrong.parse::<InstanceId>().is_err(), "{wrong}");
+        }
+    }
+}
