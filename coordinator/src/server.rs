@@ -4,7 +4,10 @@ use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
 use vmuster_proto::{
     clock::SharedClock,
-    pb::cluster_service_server::{ClusterServiceServer, SERVICE_NAME},
+    pb::{
+        cluster_service_server::{ClusterServiceServer, SERVICE_NAME},
+        placement_service_server::PlacementServiceServer,
+    },
     transport::{
         CLUSTER_REPLY_MAX_BYTES, Limits, ListenAddress, ListenError, Listener, REQUEST_MAX_BYTES, RolePolicy,
         ServeError, UnknownGroup, bind, group_id, serve, standard_routes,
@@ -13,6 +16,7 @@ use vmuster_proto::{
 
 use crate::{
     cache::{FileStore, HostCache, Sharing, Store, StoreError},
+    claims::{ClaimStoreError, Ledger, SqliteClaims},
     cluster::Cluster,
     config::{Config, InvalidValue},
     fetch::Fetcher,
@@ -20,7 +24,8 @@ use crate::{
         ConflictError, HostsFileError, Registry, StateDirectory, StateError, read_hosts_file, read_state,
     },
     metrics::{self, Counted, NotLocal, Scraper},
-    service::ClusterApi,
+    scheduler::Scheduler,
+    service::{ANSWER_CODEC, ClusterApi, PlacementApi},
     statistics::Statistics,
 };
 
@@ -45,6 +50,9 @@ pub enum ServerError {
     /// The cache directory cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The claims cannot be used.
+    #[error(transparent)]
+    Claims(#[from] ClaimStoreError),
     /// Metrics for other machines.
     #[error(transparent)]
     Metrics(#[from] NotLocal),
@@ -85,6 +93,13 @@ fn counting_cluster(
         .with_cpu_map(config.cpu_map_directory.clone())
 }
 
+/// Placement over a cluster; without a ledger it only tells.
+#[must_use]
+pub fn scheduler_of(config: &Config, cluster: &Arc<Cluster>, ledger: Option<Ledger>) -> Arc<Scheduler> {
+    let classes = config.storage_classes.clone();
+    Arc::new(Scheduler::new(Arc::clone(cluster), ledger, config.usage_max_age, classes, ANSWER_CODEC))
+}
+
 /// What a good configuration amounts to.
 #[derive(Debug)]
 pub struct Checked {
@@ -118,6 +133,7 @@ pub fn check(config: &Config) -> Result<Checked, ServerError> {
 pub struct Coordinator {
     config: Config,
     cluster: Arc<Cluster>,
+    scheduler: Arc<Scheduler>,
     listeners: Vec<Listener>,
     metrics: Vec<Listener>,
     scraper: Scraper,
@@ -152,6 +168,8 @@ impl Coordinator {
         cluster.load_ahead();
         forget_others(&config, &cluster, &store, problem, &registry);
         let cluster = Arc::new(cluster.with_hosts_store(Arc::new(state)));
+        let ledger = Ledger::open(Arc::new(SqliteClaims::open(&config.state_dir)?))?;
+        let scheduler = scheduler_of(&config, &cluster, Some(ledger));
         // First: who sees that it listens may scrape it.
         let metrics = metrics::listen(&config.metrics_listen, group).await?;
         let mut listeners = Vec::new();
@@ -161,7 +179,7 @@ impl Coordinator {
             listeners.push(listener);
         }
         let scraper = Scraper::new(Arc::clone(&statistics), Arc::clone(&cluster), &clock);
-        Ok(Self { config, cluster, listeners, metrics, scraper, statistics, policy })
+        Ok(Self { config, cluster, scheduler, listeners, metrics, scraper, statistics, policy })
     }
 
     /// Where it listens, with the ports the kernel chose.
@@ -191,12 +209,19 @@ impl Coordinator {
         mut reload: tokio::sync::mpsc::Receiver<()>,
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), ServerError> {
-        let api = ClusterApi::new(Arc::clone(&self.cluster), self.config.call_deadline);
+        let call_deadline = self.config.call_deadline;
+        let api = ClusterApi::new(Arc::clone(&self.cluster), call_deadline)
+            .with_scheduler(Arc::clone(&self.scheduler));
+        let placement =
+            PlacementServiceServer::new(PlacementApi::new(Arc::clone(&self.scheduler), call_deadline))
+                .max_decoding_message_size(REQUEST_MAX_BYTES)
+                .max_encoding_message_size(CLUSTER_REPLY_MAX_BYTES);
         let service = ClusterServiceServer::new(api)
             .max_decoding_message_size(REQUEST_MAX_BYTES)
             .max_encoding_message_size(CLUSTER_REPLY_MAX_BYTES);
         let mut routes = standard_routes(SERVICE_NAME).await?;
-        routes.add_service(Counted::new(service, self.statistics));
+        routes.add_service(Counted::new(service, Arc::clone(&self.statistics)));
+        routes.add_service(Counted::new(placement, self.statistics));
         let (cluster, hosts_file) = (self.cluster, self.config.hosts_file);
         let reloads = async {
             while reload.recv().await.is_some() {
@@ -214,6 +239,9 @@ impl Coordinator {
         };
         if !cluster.cache().settle(SETTLE_PATIENCE).await {
             tracing::warn!("the cache's disk is slow or hangs: some of what was learned last is not on it");
+        }
+        if !self.scheduler.close(SETTLE_PATIENCE).await {
+            tracing::error!("the disk of the claims hangs: some of what was asked last may not be kept");
         }
         Ok(ended?)
     }

@@ -7,7 +7,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use vmuster_proto::{convert::DecodeError, transport::error_status};
 
 use crate::{
-    claims::CommitError,
+    claims::{ClaimStoreError, CommitError},
     cluster::{ClusterError, MigrationError, RegisterError},
     hosts::{ChangeError, ScopeError},
     scheduler::{ClaimsError, PlaceError},
@@ -35,6 +35,8 @@ pub const REQUEST_ID_REUSED: &str = "REQUEST_ID_REUSED";
 pub const INSTANCE_CLAIMED: &str = "INSTANCE_CLAIMED";
 /// ErrorInfo.reason: the instance is a guest of a host.
 pub const INSTANCE_EXISTS: &str = "INSTANCE_EXISTS";
+/// ErrorInfo.reason: the host has claims.
+pub const LIVE_CLAIMS: &str = "LIVE_CLAIMS";
 /// ErrorInfo.reason: there is no such claim.
 pub const CLAIM_NOT_FOUND: &str = "CLAIM_NOT_FOUND";
 /// ErrorInfo.reason: what was decided changed faster than it could be decided again.
@@ -109,6 +111,12 @@ pub(crate) fn place_error(error: &PlaceError) -> Status {
     }
 }
 
+pub(crate) fn live_claims(host: &str, count: usize) -> Status {
+    let s = if count == 1 { "" } else { "s" };
+    let problem = format!("'{host}' has {count} claim{s}; release them, or remove it with force");
+    error_status(Code::FailedPrecondition, problem, LIVE_CLAIMS)
+}
+
 pub(crate) fn claims_error(error: &ClaimsError) -> Status {
     match error {
         ClaimsError::Offline => error_status(Code::FailedPrecondition, error.to_string(), "OFFLINE"),
@@ -117,7 +125,8 @@ pub(crate) fn claims_error(error: &ClaimsError) -> Status {
             invalid(&DecodeError { field: "hold".to_owned(), problem: error.to_string() })
         }
         ClaimsError::Commit(CommitError::Failed(state)) => {
-            let code = if state.is_full() { Code::ResourceExhausted } else { Code::Internal };
+            let is_full = matches!(**state, ClaimStoreError::Full { .. });
+            let code = if is_full { Code::ResourceExhausted } else { Code::Internal };
             error_status(code, format!("{error}: {state}"), STATE_NOT_WRITABLE)
         }
         ClaimsError::Commit(CommitError::Unknown) | ClaimsError::Busy(_) => {

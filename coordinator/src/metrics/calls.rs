@@ -17,16 +17,23 @@ use tower::Service;
 
 use crate::statistics::Statistics;
 
-/// Methods of ClusterService.
-pub const CALL_METHODS: [&str; 9] = [
+/// Methods of ClusterService and PlacementService.
+pub const CALL_METHODS: [&str; 16] = [
     "AddHost",
     "CheckMigration",
     "ComputeCommonCpuFlags",
     "ComputeCpuBaseline",
+    "ConfirmClaims",
+    "EstimateCapacity",
     "GetHost",
+    "ListClaims",
     "ListHosts",
+    "ListInstances",
+    "Place",
     "RefreshHosts",
+    "ReleaseClaims",
     "RemoveHost",
+    "RenewClaims",
     "UpdateHost",
 ];
 

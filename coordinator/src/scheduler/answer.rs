@@ -6,7 +6,7 @@ use vmuster_proto::model::{
     Candidate, FilterCount, JudgedHost, NearMiss, PlaceAnswer, Placement, Refusal, Shortage,
 };
 
-use super::{decide::Asked, planner::Planner};
+use super::{asked::Asked, planner::Planner};
 use crate::placement::{
     self, Batch, Decision, Demand, Explanation, FilterName, Lack, Miss, PoolKey, Question, Rejected,
 };
@@ -117,19 +117,15 @@ fn judged(asked: &Asked<'_>, planner: &Planner, placements: &[Placement]) -> Vec
         BTreeSet::new()
     };
     let scope = asked.scope();
-    let is_asked = |name: &str| {
-        (scope.names.is_empty() || scope.names.contains(name)) && !scope.exclude.contains(name)
-    };
+    let is_asked =
+        |name: &str| (scope.names.is_empty() || scope.names.contains(name)) && !scope.exclude.contains(name);
     let told = planner.doubtful().filter(|name| is_asked(name) && !taken.contains(name));
     let mut told: Vec<&str> = told.chain(taken.iter().copied()).collect();
     told.sort_unstable();
     told.into_iter().filter_map(|name| planner.host(name)?.judged()).collect()
 }
 
-fn candidates(
-    asked: &Asked<'_>,
-    planner: &mut Planner,
-) -> std::collections::BTreeMap<u32, Vec<Candidate>> {
+fn candidates(asked: &Asked<'_>, planner: &mut Planner) -> std::collections::BTreeMap<u32, Vec<Candidate>> {
     let max = asked.request.max_candidates as usize;
     if max == 0 {
         return std::collections::BTreeMap::new();
@@ -140,7 +136,11 @@ fn candidates(
         let told = found.into_iter().map(|candidate| Candidate {
             host: candidate.host.to_string(),
             score: candidate.score,
-            weights: candidate.weights.iter().map(|(name, weight)| (name.as_str().to_owned(), *weight)).collect(),
+            weights: candidate
+                .weights
+                .iter()
+                .map(|(name, weight)| (name.as_str().to_owned(), *weight))
+                .collect(),
         });
         (index, told.collect())
     });

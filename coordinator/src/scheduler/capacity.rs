@@ -3,14 +3,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::time::Instant;
-use vmuster_proto::model::{
-    CapacityAnswer, HostCapacity, InstanceTemplate, ResourceFigures, StorageFigures,
-};
+use vmuster_proto::model::{CapacityAnswer, HostCapacity, InstanceTemplate, ResourceFigures, StorageFigures};
 
 use super::{
     PlaceError, Scheduler,
     answer::counts,
-    decide::demand,
+    asked::demand,
     planner::{Known, Planner},
 };
 use crate::{
@@ -61,15 +59,10 @@ impl Scheduler {
     }
 }
 
-fn host_capacity(
-    host: &str,
-    count: u64,
-    known: &Known,
-    planner: &Planner,
-    profile: Profile,
-) -> HostCapacity {
+fn host_capacity(host: &str, count: u64, known: &Known, planner: &Planner, profile: Profile) -> HostCapacity {
     let account = known.account.as_ref();
-    let told = |figures: &Result<Figures, String>| figures.as_ref().ok().map(|figures| told(figures, profile));
+    let told =
+        |figures: &Result<Figures, String>| figures.as_ref().ok().map(|figures| told(figures, profile));
     let pools = account.and_then(|account| account.pools.as_ref().ok());
     let storage = pools.into_iter().flatten().map(|(key, pool)| {
         let figures = match planner.shared().get(key) {

@@ -9,9 +9,10 @@ use std::{
 use tokio::time::Instant;
 use vmuster_proto::model::{Bytes, ClaimReport, ClaimState, Purpose};
 
-use super::{ClaimsError, Scheduler};
+use super::{ClaimsError, Scheduler, decide::Anew};
 use crate::claims::{
-    self, Change, ChangeError, Claim, ClaimBook, ClaimFilter, ClaimId, ClaimPage, InstanceId, Outcome, hold_until,
+    self, Change, ChangeError, Claim, ClaimBook, ClaimFilter, ClaimId, ClaimPage, InstanceId, Outcome,
+    hold_until,
 };
 
 impl Scheduler {
@@ -65,7 +66,7 @@ impl Scheduler {
     /// # Errors
     /// As above.
     pub async fn release(
-        &self,
+        self: &Arc<Self>,
         ids: &[ClaimId],
         instances: &[InstanceId],
         deadline: Instant,
@@ -79,10 +80,18 @@ impl Scheduler {
             Ok::<_, ClaimsError>((released, holdings.book.release(&ids).changes))
         });
         let (released, pending) = changed.map_err(not_begun)?;
-        pending.done(deadline.saturating_duration_since(Instant::now())).await?;
-        // Only now: what is given back before it is durable could be promised twice.
-        self.account_anew(released.iter().map(|claim| claim.host.clone()).collect::<BTreeSet<_>>());
+        let hosts = released.iter().map(|claim| claim.host.clone()).collect();
+        self.end(pending, Anew::Always, hosts, deadline).await?;
         Ok(released.iter().map(|claim| claim.id).collect())
+    }
+
+    /// Releases all claims of a host that is removed; gives how many there were.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn release_host(self: &Arc<Self>, host: &str, deadline: Instant) -> Result<usize, ClaimsError> {
+        let ids = self.with_book(|book| book.on(host).map(|claim| claim.id).collect::<Vec<_>>());
+        if ids.is_empty() { Ok(0) } else { Ok(self.release(&ids, &[], deadline).await?.len()) }
     }
 
     async fn change_all(

@@ -3,148 +3,35 @@
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use sha2::{Digest as _, Sha256};
-use tokio::time::Instant;
-use vmuster_proto::model::{
-    Completeness, DiskPlace, InstanceTemplate, PlaceAnswer, PlaceRequest, Purpose, Timestamp,
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, timeout_at},
 };
+use vmuster_proto::model::{PlaceAnswer, PlaceRequest, Purpose, Timestamp};
 
-use super::{ClaimsError, PlaceError, Scheduler, VERIFICATIONS_MAX, answer, planner::Planner};
+use super::{ClaimsError, PlaceError, Scheduler, VERIFICATIONS_MAX, answer, asked::Asked, planner::Planner};
 use crate::{
     claims::{
-        self, Change, ChangeError, ClaimedDisk, ClaimedResources, Holdings, InstanceId, Lookup, NewClaim, Pending,
-        Remembered, hold_until,
+        self, Change, ChangeError, ClaimedDisk, ClaimedResources, CommitError, Holdings, InstanceId, Lookup,
+        NewClaim, Pending, Remembered, hold_until,
     },
-    hosts::{Registry, Scope, registered},
-    placement::{self, Batch, Decision, Demand, DiskDemand, FilterName, ForcedHost, Group, Profile, Taken, Then, WeigherName},
+    placement::{self, Batch, Decision, Demand, Taken, Then},
 };
 
-/// A request with the registry's names.
-pub(super) struct Asked<'a> {
-    pub(super) request: &'a PlaceRequest,
-    pub(super) instances: Vec<InstanceId>,
-    scope: Scope,
-    batch: Batch,
-}
+/// A disk that hangs for longer keeps nobody waiting: its callers' deadlines are over.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(3600);
 
-impl<'a> Asked<'a> {
-    pub(super) fn new(request: &'a PlaceRequest, registry: &Registry) -> Result<Self, PlaceError> {
-        let names = request.forced_host.iter().chain(&request.hosts).cloned().collect::<BTreeSet<_>>();
-        let scope = Scope {
-            names: registered(&names, registry),
-            exclude: registered(&request.exclude_hosts.iter().cloned().collect(), registry),
-            ..Scope::default()
-        };
-        scope.check(registry)?;
-        let name = |host: &String| Arc::<str>::from(host.as_str());
-        let forced = request.forced_host.as_ref().map(|forced| {
-            let named = registered(&BTreeSet::from([forced.clone()]), registry);
-            ForcedHost {
-                name: named.iter().next().map_or_else(|| name(forced), name),
-                ignore_capacity: request.ignore_capacity,
-            }
-        });
-        if request.ignore_capacity && forced.is_none() {
-            let problem = "only goes with forced_host".to_owned();
-            return Err(PlaceError::Invalid { field: "ignore_capacity", problem });
-        }
-        let admitted = (!request.hosts.is_empty()).then(|| scope.names.iter().map(name).collect());
-        let uuids = request.groups.iter().flat_map(|group| &group.uuids);
-        let instances = uuids.map(|uuid| {
-            uuid.parse::<InstanceId>().map_err(|error| PlaceError::Invalid {
-                field: "uuids",
-                problem: error.to_string(),
-            })
-        });
-        let batch = Batch {
-            groups: groups(request),
-            admitted,
-            excluded: scope.exclude.iter().map(name).collect(),
-            forced,
-            completeness: match request.completeness {
-                Completeness::All => placement::Completeness::All,
-                Completeness::AtLeast(count) => placement::Completeness::AtLeast(count),
-                Completeness::BestEffort => placement::Completeness::BestEffort,
-            },
-            profile: profile(request)?,
-        };
-        Ok(Self { request, instances: instances.collect::<Result<_, _>>()?, scope, batch })
-    }
-
-    /// The hosts it may be about.
-    pub(super) fn scope(&self) -> &Scope {
-        &self.scope
-    }
-
-    pub(super) fn batch(&self) -> &Batch {
-        &self.batch
-    }
-}
-
-/// Groups with equal templates share one demand.
-fn groups(request: &PlaceRequest) -> Vec<Group> {
-    let mut demands = HashMap::<Demand, Arc<Demand>>::new();
-    let groups = request.groups.iter().map(|group| {
-        let demand = demand(&group.template);
-        let shared = demands.entry(demand.clone()).or_insert_with(|| Arc::new(demand));
-        Group { demand: Arc::clone(shared), count: u32::try_from(group.uuids.len()).unwrap_or(u32::MAX) }
-    });
-    groups.collect()
-}
-
-/// A template as placement wants it.
-pub(super) fn demand(template: &InstanceTemplate) -> Demand {
-    let InstanceTemplate {
-        vcpus,
-        memory_bytes,
-        disks,
-        required_features,
-        forbidden_features,
-        cpu_model,
-        arch,
-        labels,
-    } = template.clone();
-    let disks = disks.into_iter().map(|disk| DiskDemand {
-        size: disk.size_bytes,
-        on: match disk.on {
-            DiskPlace::Default => placement::DiskPlace::Default,
-            DiskPlace::Pool(name) => placement::DiskPlace::Pool(name),
-            DiskPlace::StorageClass(name) => placement::DiskPlace::Class(name),
-        },
-    });
-    Demand {
-        vcpus,
-        memory: memory_bytes,
-        disks: disks.collect(),
-        required: required_features,
-        forbidden: forbidden_features,
-        cpu_model,
-        arch,
-        labels,
-    }
-}
-
-fn profile(request: &PlaceRequest) -> Result<Profile, PlaceError> {
-    let mut profile = match request.profile.name.as_str() {
-        "" | "spread" => Profile::SPREAD,
-        "pack" => Profile::PACK,
-        other => {
-            let problem = format!("'{other}' is none: pack or spread");
-            return Err(PlaceError::Invalid { field: "profile.name", problem });
-        }
-    };
-    let wrong = |problem: String| PlaceError::Invalid { field: "profile.multipliers", problem };
-    for (name, multiplier) in &request.profile.multipliers {
-        let weigher = WeigherName::ALL.into_iter().find(|weigher| weigher.as_str() == name);
-        let weigher = weigher.ok_or_else(|| {
-            let names: Vec<_> = WeigherName::ALL.iter().map(|weigher| weigher.as_str()).collect();
-            wrong(format!("'{name}' is no weigher: {}", names.join(", ")))
-        })?;
-        profile = profile.with(weigher, *multiplier).map_err(|error| wrong(error.to_string()))?;
-    }
-    Ok(profile)
+/// When hosts are accounted for anew after a change of claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Anew {
+    /// What is given back counts until it is durable: else it could be promised twice.
+    Always,
+    /// What was taken was taken at once.
+    IfFailed,
 }
 
 /// What a try to promise came to.
@@ -176,7 +63,10 @@ impl Scheduler {
         });
         let (found, pending) = found.map_err(not_begun)?;
         if found.is_some() {
-            pending.done(deadline.saturating_duration_since(Instant::now())).await.map_err(ClaimsError::from)?;
+            pending
+                .done(deadline.saturating_duration_since(Instant::now()))
+                .await
+                .map_err(ClaimsError::from)?;
         }
         Ok(found)
     }
@@ -204,7 +94,7 @@ impl Scheduler {
         for verification in 0.. {
             let only_fresh = verification >= VERIFICATIONS_MAX;
             let ask = match self.try_claim(asked, digest, only_fresh, before_no)? {
-                Tried::Done(answer, pending) => return self.committed(asked, *answer, pending, deadline).await,
+                Tried::Done(answer, pending) => return self.committed(*answer, pending, deadline).await,
                 Tried::Ask(hosts) => hosts,
             };
             if only_fresh {
@@ -220,26 +110,49 @@ impl Scheduler {
     /// Answers when it is durable. If it cannot be kept, what was taken for it is given back.
     async fn committed(
         self: &Arc<Self>,
-        asked: &Asked<'_>,
         answer: PlaceAnswer,
         pending: Pending,
         deadline: Instant,
     ) -> Result<PlaceAnswer, PlaceError> {
-        let hosts: BTreeSet<_> = answer.placements.iter().map(|placement| placement.host.clone()).collect();
-        let ended = pending.done(deadline.saturating_duration_since(Instant::now())).await;
-        if let Err(error) = ended {
-            let count = asked.instances.len();
-            tracing::error!(request_id = asked.request.request_id, count, "claims were not kept: {error}");
-            self.account_anew(hosts);
-            return Err(ClaimsError::from(error).into());
-        }
+        let hosts = answer.placements.iter().map(|placement| placement.host.clone()).collect();
+        self.end(pending, Anew::IfFailed, hosts, deadline).await?;
         Ok(answer)
     }
 
-    /// Accounts for these hosts anew: their claims have changed.
-    pub(super) fn account_anew(&self, hosts: impl IntoIterator<Item = String>) {
-        let mut planner = self.planner();
-        self.with_book(|book| hosts.into_iter().for_each(|host| planner.refresh(&host, book)));
+    /// Accounts for the hosts of a change of claims anew where that is needed, when it is durable or is not, whoever waits.
+    pub(super) fn ending(
+        self: &Arc<Self>,
+        pending: Pending,
+        anew: Anew,
+        hosts: BTreeSet<String>,
+    ) -> JoinHandle<Result<(), CommitError>> {
+        let scheduler = Arc::clone(self);
+        tokio::spawn(async move {
+            let ended = pending.done(COMMIT_PATIENCE).await;
+            if anew == Anew::Always || ended.is_err() {
+                let mut planner = scheduler.planner();
+                scheduler.with_book(|book| hosts.iter().for_each(|host| planner.refresh(host, book)));
+            }
+            ended
+        })
+    }
+
+    /// Waits for such an end.
+    pub(super) async fn end(
+        self: &Arc<Self>,
+        pending: Pending,
+        anew: Anew,
+        hosts: BTreeSet<String>,
+        deadline: Instant,
+    ) -> Result<(), ClaimsError> {
+        match timeout_at(deadline, self.ending(pending, anew, hosts)).await {
+            Ok(Ok(ended)) => {
+                ended.inspect_err(|error| tracing::error!("claims were not kept: {error}"))?;
+                Ok(())
+            }
+            // Not in time, or the task died.
+            Err(_) | Ok(Err(_)) => Err(CommitError::Unknown.into()),
+        }
     }
 
     fn try_claim(
@@ -283,13 +196,7 @@ impl Scheduler {
         })
     }
 
-    fn decide(
-        &self,
-        asked: &Asked<'_>,
-        planner: &mut Planner,
-        now: Timestamp,
-        only_fresh: bool,
-    ) -> Decision {
+    fn decide(&self, asked: &Asked<'_>, planner: &mut Planner, now: Timestamp, only_fresh: bool) -> Decision {
         if !only_fresh {
             return planner.solver.decide(asked.batch(), Then::Keep);
         }
@@ -312,14 +219,18 @@ impl Scheduler {
         chosen.iter().filter(is_stale).map(|host| host.to_string()).collect()
     }
 
-    /// Hosts that must be asked before it is said that none has room: those that only lacked room when they were asked last.
+    /// Hosts that must be asked before it is said that there is no room: all that suit otherwise. Room may have come there
+    /// since they were asked last.
     fn stale_refusing(&self, asked: &Asked<'_>, planner: &mut Planner, now: Timestamp) -> Vec<String> {
         let mut hosts = BTreeSet::new();
-        let demands: BTreeSet<*const Demand> = BTreeSet::new();
-        let mut seen = demands;
-        for group in &asked.batch().groups {
-            if seen.insert(Arc::as_ptr(&group.demand)) {
-                hosts.extend(planner.solver.full_hosts(asked.batch(), &group.demand));
+        let mut seen = BTreeSet::<*const Demand>::new();
+        if let Some(forced) = &asked.batch().forced {
+            hosts.insert(Arc::clone(&forced.name));
+        } else {
+            for group in &asked.batch().groups {
+                if seen.insert(Arc::as_ptr(&group.demand)) {
+                    hosts.extend(planner.solver.suiting(&answer::question(asked.batch(), &group.demand)));
+                }
             }
         }
         let is_stale = |host: &Arc<str>| {
@@ -351,9 +262,12 @@ impl Scheduler {
             for (placement, change) in answer.placements.iter_mut().zip(&changes) {
                 if let Change::Put(claim) = change {
                     placement.claim_id = claim.id.to_string();
-                    let disks: Vec<_> = claim.resources.disks.iter().map(|disk| {
-                        (placement::PoolKey::new(disk.pool.as_str()), disk.size_bytes)
-                    }).collect();
+                    let disks: Vec<_> = claim
+                        .resources
+                        .disks
+                        .iter()
+                        .map(|disk| (placement::PoolKey::new(disk.pool.as_str()), disk.size_bytes))
+                        .collect();
                     planner.charge(&claim.host, claim.instance, &disks);
                 }
             }
@@ -457,6 +371,3 @@ fn signature(demand: &Demand) -> String {
     text.truncate(SIGNATURE_LENGTH);
     text
 }
-
-/// Filters whose "no" may be over when the host is asked.
-pub(super) const OF_ROOM: [FilterName; 3] = [FilterName::Vcpus, FilterName::Memory, FilterName::Disk];

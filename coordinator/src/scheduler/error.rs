@@ -37,7 +37,9 @@ pub enum PlaceError {
         host: String,
     },
     /// Hosts changed faster than they could be asked.
-    #[error("what was decided changed again and again while hosts were asked; ask again with the same request_id")]
+    #[error(
+        "what was decided changed again and again while hosts were asked; ask again with the same request_id"
+    )]
     Changed,
     /// About claims.
     #[error(transparent)]

@@ -47,7 +47,9 @@ impl Scheduler {
         let planner = self.planner();
         let mut answer = InstancesAnswer::default();
         self.with_book(|book| {
-            for (name, known) in entries.iter().filter_map(|entry| Some((&entry.name, planner.host(&entry.name)?))) {
+            for (name, known) in
+                entries.iter().filter_map(|entry| Some((&entry.name, planner.host(&entry.name)?)))
+            {
                 let of_host = of_host(name, known, book);
                 answer.instances.extend(of_host.into_iter().filter(|instance| match whose {
                     Whose::Host(_) => true,

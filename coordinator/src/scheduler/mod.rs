@@ -4,6 +4,7 @@
 //! claims to the [`Ledger`], and answers when they are durable. Must not know the wire.
 
 mod answer;
+mod asked;
 mod capacity;
 mod claims;
 mod decide;
@@ -31,7 +32,7 @@ use crate::{
     claims::{ClaimBook, Ledger},
     cluster::Cluster,
 };
-use decide::Asked;
+use asked::Asked;
 use planner::Planner;
 
 /// How often a decision is made anew because a host that it chose turned out to be different when it was asked. The last time

@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use vmuster_proto::model::{Bytes, Freshness, HostSettings, JudgedHost, Problem, ProblemKind, Timestamp, Usage};
+use vmuster_proto::model::{
+    Bytes, Freshness, HostSettings, JudgedHost, Problem, ProblemKind, Timestamp, Usage,
+};
 
 use super::rows::{StorageClasses, guest_cpu, host_pools, own_pool, resource};
 use crate::{
@@ -88,7 +90,9 @@ impl Planner {
             match self.hosts.get_mut(&entry.name) {
                 Some(known) if Arc::ptr_eq(&known.entry, entry) && known.settings == settings => continue,
                 // What another address said may be another machine's.
-                Some(known) if known.entry.address == entry.address && known.entry.machine_id == entry.machine_id => {
+                Some(known)
+                    if known.entry.address == entry.address && known.entry.machine_id == entry.machine_id =>
+                {
                     (known.entry, known.settings) = (Arc::clone(entry), settings);
                 }
                 _ => {
@@ -201,7 +205,8 @@ impl Planner {
         settings: &HostSettings,
     ) {
         let profile = self.registry.profile();
-        let pools = |account: Option<&HostAccount>| account.and_then(|account| account.pools.as_ref().ok().cloned());
+        let pools =
+            |account: Option<&HostAccount>| account.and_then(|account| account.pools.as_ref().ok().cloned());
         let (before, after) = (pools(before).unwrap_or_default(), pools(after));
         let now = after.clone().unwrap_or_default();
         for key in before.iter().filter(|(key, pool)| !pool.storage.is_shared && !now.contains_key(*key)) {
@@ -219,7 +224,7 @@ impl Planner {
     fn set_pool(&mut self, key: &str, resource: Option<crate::placement::Resource>, is_shared: bool) {
         let key = PoolKey::new(key);
         match resource {
-            Some(resource) => self.solver.set_pool(Pool { key, resource, is_shared }),
+            Some(resource) => self.solver.set_pool(&Pool { key, resource, is_shared }),
             // Hosts that name it are then not known to have room in it.
             None => drop(self.solver.remove_pool(&key)),
         }
@@ -301,7 +306,8 @@ impl Known {
         let Some(view) = &self.view else { return Some("it was not asked yet".to_owned()) };
         let Some(record) = &view.record else {
             let problem = view.problem.clone();
-            let problem = problem.unwrap_or_else(|| Problem::new(ProblemKind::Failed, "nothing is known of it"));
+            let problem =
+                problem.unwrap_or_else(|| Problem::new(ProblemKind::Failed, "nothing is known of it"));
             return Some(format!("nothing is known of it ({}: {})", problem.kind, problem.detail));
         };
         if let Some(Problem { kind, detail }) = &self.problem {

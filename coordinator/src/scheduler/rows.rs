@@ -17,11 +17,7 @@ use crate::{
 pub(super) type StorageClasses = BTreeMap<String, Vec<String>>;
 
 pub(super) fn resource(figures: &Figures, profile: Profile) -> Resource {
-    Resource {
-        physical: figures.total,
-        promisable: figures.promisable(profile),
-        promised: figures.promised,
-    }
+    Resource { physical: figures.total, promisable: figures.promisable(profile), promised: figures.promised }
 }
 
 /// What the host's hypervisor gives guests. None: not known.
@@ -51,11 +47,7 @@ fn host_pool(pool: &PoolAccount, classes: &StorageClasses) -> HostPool {
     let mut names: BTreeSet<_> = pool.storage.names.clone();
     let of_class = |pools: &Vec<String>| pools.iter().any(|name| pool.storage.names.contains(name));
     names.extend(classes.iter().filter(|(_, pools)| of_class(pools)).map(|(class, _)| class.clone()));
-    HostPool {
-        names,
-        is_default: pool.storage.is_default,
-        pool: PoolKey::new(pool.storage.key.as_str()),
-    }
+    HostPool { names, is_default: pool.storage.is_default, pool: PoolKey::new(pool.storage.key.as_str()) }
 }
 
 /// Its place in the storage classes that it is in.

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use tokio::time::{Instant, timeout_at};
 use vmuster_proto::model::{Problem, Timestamp, Usage};
 
-use super::{Scheduler, planner::KnownUsage};
+use super::{Scheduler, decide::Anew, planner::KnownUsage};
 use crate::{
     cache::ReadOptions,
     claims::{Change, ChangeError, InstanceId},
@@ -72,7 +72,7 @@ impl Scheduler {
         flight.await.flatten()
     }
 
-    async fn fly(&self, host: &str) -> Option<Problem> {
+    async fn fly(self: &Arc<Self>, host: &str) -> Option<Problem> {
         let entry = self.cluster.registry().get(host).cloned()?;
         let asked_at = self.cluster.cache().now();
         let options = ReadOptions { max_age: None, deadline: Instant::now() + FLIGHT_TIME };
@@ -96,19 +96,26 @@ impl Scheduler {
     }
 
     /// Tells the host's claims which of their guests are there.
-    fn observe(&self, host: &str, known: &KnownUsage) {
+    fn observe(self: &Arc<Self>, host: &str, known: &KnownUsage) {
         let (Some(ledger), Some(domains)) = (&self.ledger, &known.usage.domains) else { return };
         let present: BTreeSet<InstanceId> =
             domains.iter().filter_map(|domain| domain.uuid.parse().ok()).collect();
         let observed = ledger.change(|holdings| {
             let changes: Vec<Change> = holdings.book.observe(host, known.seen_at, &present);
-            Ok::<_, std::convert::Infallible>(((), changes))
+            Ok::<_, std::convert::Infallible>((!changes.is_empty(), changes))
         });
         // Nobody waits: what is lost here the next answer of the host says again.
         match observed {
-            Ok((_, pending)) => drop(pending),
+            Ok((true, pending)) => {
+                // If it is undone, what was given back counts again.
+                drop(self.ending(pending, Anew::IfFailed, BTreeSet::from([host.to_owned()])));
+            }
+            Ok((false, _)) => {}
             Err(ChangeError::Busy | ChangeError::Closed) => {
-                tracing::warn!(host, "what this host says of its claims is not taken in: claims wait for the disk");
+                tracing::warn!(
+                    host,
+                    "what this host says of its claims is not taken in: claims wait for the disk"
+                );
             }
             Err(ChangeError::Refused(never)) => match never {},
         }

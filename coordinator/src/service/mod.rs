@@ -19,14 +19,18 @@ use vmuster_proto::{
 use crate::{
     cache::{HostView, Outcome, ReadOptions},
     cluster::{BaselineQuestion, Cluster, FlagsQuestion, read_within},
+    scheduler::Scheduler,
     status::{cluster_error, invalid, scope_error},
 };
+pub use placement::{ANSWER_CODEC, PlacementApi};
 use request::{flags_detail, flags_layer, max_age, page, scope, time_for_call};
 
 /// Answers schedulers and people.
 #[derive(Debug, Clone)]
 pub struct ClusterApi {
     cluster: Arc<Cluster>,
+    /// Asked whether a host that is removed has claims; None: nobody promises anything here.
+    scheduler: Option<Arc<Scheduler>>,
     /// For callers that set no deadline.
     default_deadline: Duration,
 }
@@ -35,7 +39,13 @@ impl ClusterApi {
     /// An API over this cluster.
     #[must_use]
     pub fn new(cluster: Arc<Cluster>, default_deadline: Duration) -> Self {
-        Self { cluster, default_deadline }
+        Self { cluster, scheduler: None, default_deadline }
+    }
+
+    /// Hosts with claims are not removed unless by force.
+    #[must_use]
+    pub fn with_scheduler(self, scheduler: Arc<Scheduler>) -> Self {
+        Self { scheduler: Some(scheduler), ..self }
     }
 
     fn options<T>(

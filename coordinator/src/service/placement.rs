@@ -53,16 +53,16 @@ impl PlacementApi {
 
 #[tonic::async_trait]
 impl PlacementService for PlacementApi {
-    async fn place(
-        &self,
-        request: Request<pb::PlaceRequest>,
-    ) -> Result<Response<pb::PlaceResponse>, Status> {
+    async fn place(&self, request: Request<pb::PlaceRequest>) -> Result<Response<pb::PlaceResponse>, Status> {
         let message = request.get_ref();
-        require_role(&request, match (message.mode(), message.ignore_capacity) {
-            (_, true) => Role::Admin,
-            (pb::PlaceMode::Claim, false) => Role::Operator,
-            (pb::PlaceMode::DryRun | pb::PlaceMode::Unspecified, false) => Role::Reader,
-        })?;
+        require_role(
+            &request,
+            match (message.mode(), message.ignore_capacity) {
+                (_, true) => Role::Admin,
+                (pb::PlaceMode::Claim, false) => Role::Operator,
+                (pb::PlaceMode::DryRun | pb::PlaceMode::Unspecified, false) => Role::Reader,
+            },
+        )?;
         let deadline = self.deadline(&request);
         let message = request.into_inner();
         let digest = Sha256::digest(message.encode_to_vec()).into();
@@ -106,7 +106,8 @@ impl PlacementService for PlacementApi {
         let deadline = self.deadline(&request);
         let ids = claim_ids(&request.get_ref().claim_ids).map_err(|error| invalid(&error))?;
         let hold = convert::duration("hold", request.get_ref().hold).map_err(|error| invalid(&error))?;
-        let claims = self.scheduler.renew(&ids, hold, deadline).await.map_err(|error| claims_error(&error))?;
+        let claims =
+            self.scheduler.renew(&ids, hold, deadline).await.map_err(|error| claims_error(&error))?;
         Ok(Response::new(pb::RenewClaimsResponse { claims: to_pb(&claims) }))
     }
 
@@ -195,9 +196,7 @@ fn whose(message: pb::ListInstancesRequest) -> Result<Whose, DecodeError> {
     }
 }
 
-fn page(
-    message: &pb::ListClaimsRequest,
-) -> Result<(ClaimFilter, Option<ClaimId>, usize), DecodeError> {
+fn page(message: &pb::ListClaimsRequest) -> Result<(ClaimFilter, Option<ClaimId>, usize), DecodeError> {
     let page_size = match message.page_size as usize {
         0 => PAGE_DEFAULT,
         size if size <= CLAIMS_MAX => size,

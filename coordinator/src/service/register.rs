@@ -15,7 +15,7 @@ use super::{ClusterApi, time_for_call};
 use crate::{
     cluster::read_within,
     hosts::{HostChange, NewHost},
-    status::{invalid, register_error, scope_error},
+    status::{claims_error, invalid, live_claims, register_error, scope_error},
 };
 
 pub(super) async fn add(
@@ -46,11 +46,21 @@ pub(super) async fn remove(
     request: Request<pb::RemoveHostRequest>,
 ) -> Result<Response<pb::RemoveHostResponse>, Status> {
     let (deadline, by) = (deadline(api, &request), who(&request));
-    // `force` is for hosts with live claims; there are no claims yet.
-    let name = request.into_inner().name;
+    let pb::RemoveHostRequest { name, force } = request.into_inner();
+    let claims = api.scheduler.as_ref().map(|scheduler| scheduler.claims_on(&name.to_ascii_lowercase()));
+    let claims = claims.unwrap_or_default();
+    if !claims.is_empty() && !force {
+        return Err(live_claims(&name, claims.len()));
+    }
     let removed = api.cluster.remove_host(name, deadline).await;
     let name = removed.map_err(|error| register_error(&error))?;
-    tracing::info!(host = name, by, "removed a host");
+    if let Some(scheduler) = &api.scheduler {
+        // The host first: a claim that is made meanwhile is one of a host that is not there.
+        let released = scheduler.release_host(&name, deadline).await.map_err(|error| claims_error(&error))?;
+        tracing::info!(host = name, by, released, "removed a host and its claims");
+    } else {
+        tracing::info!(host = name, by, "removed a host");
+    }
     Ok(Response::new(pb::RemoveHostResponse { name }))
 }
 

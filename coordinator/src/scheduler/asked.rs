@@ -1,0 +1,139 @@
+//! A request in the words of placement.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use vmuster_proto::model::{Completeness, DiskPlace, InstanceTemplate, PlaceRequest};
+
+use super::PlaceError;
+use crate::{
+    claims::InstanceId,
+    hosts::{Registry, Scope, registered},
+    placement::{self, Batch, Demand, DiskDemand, ForcedHost, Group, Profile, WeigherName},
+};
+
+/// A request with the registry's names.
+pub(super) struct Asked<'a> {
+    pub(super) request: &'a PlaceRequest,
+    pub(super) instances: Vec<InstanceId>,
+    scope: Scope,
+    batch: Batch,
+}
+
+impl<'a> Asked<'a> {
+    pub(super) fn new(request: &'a PlaceRequest, registry: &Registry) -> Result<Self, PlaceError> {
+        let names = request.forced_host.iter().chain(&request.hosts).cloned().collect::<BTreeSet<_>>();
+        let scope = Scope {
+            names: registered(&names, registry),
+            exclude: registered(&request.exclude_hosts.iter().cloned().collect(), registry),
+            ..Scope::default()
+        };
+        scope.check(registry)?;
+        let name = |host: &String| Arc::<str>::from(host.as_str());
+        let forced = request.forced_host.as_ref().map(|forced| {
+            let named = registered(&BTreeSet::from([forced.clone()]), registry);
+            ForcedHost {
+                name: named.iter().next().map_or_else(|| name(forced), name),
+                ignore_capacity: request.ignore_capacity,
+            }
+        });
+        if request.ignore_capacity && forced.is_none() {
+            let problem = "only goes with forced_host".to_owned();
+            return Err(PlaceError::Invalid { field: "ignore_capacity", problem });
+        }
+        let admitted = (!request.hosts.is_empty()).then(|| scope.names.iter().map(name).collect());
+        let uuids = request.groups.iter().flat_map(|group| &group.uuids);
+        let instances = uuids.map(|uuid| {
+            uuid.parse::<InstanceId>()
+                .map_err(|error| PlaceError::Invalid { field: "uuids", problem: error.to_string() })
+        });
+        let batch = Batch {
+            groups: groups(request),
+            admitted,
+            excluded: scope.exclude.iter().map(name).collect(),
+            forced,
+            completeness: match request.completeness {
+                Completeness::All => placement::Completeness::All,
+                Completeness::AtLeast(count) => placement::Completeness::AtLeast(count),
+                Completeness::BestEffort => placement::Completeness::BestEffort,
+            },
+            profile: profile(request)?,
+        };
+        Ok(Self { request, instances: instances.collect::<Result<_, _>>()?, scope, batch })
+    }
+
+    /// The hosts it may be about.
+    pub(super) fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    pub(super) fn batch(&self) -> &Batch {
+        &self.batch
+    }
+}
+
+/// Groups with equal templates share one demand.
+fn groups(request: &PlaceRequest) -> Vec<Group> {
+    let mut demands = HashMap::<Demand, Arc<Demand>>::new();
+    let groups = request.groups.iter().map(|group| {
+        let demand = demand(&group.template);
+        let shared = demands.entry(demand.clone()).or_insert_with(|| Arc::new(demand));
+        Group { demand: Arc::clone(shared), count: u32::try_from(group.uuids.len()).unwrap_or(u32::MAX) }
+    });
+    groups.collect()
+}
+
+/// A template as placement wants it.
+pub(super) fn demand(template: &InstanceTemplate) -> Demand {
+    let InstanceTemplate {
+        vcpus,
+        memory_bytes,
+        disks,
+        required_features,
+        forbidden_features,
+        cpu_model,
+        arch,
+        labels,
+    } = template.clone();
+    let disks = disks.into_iter().map(|disk| DiskDemand {
+        size: disk.size_bytes,
+        on: match disk.on {
+            DiskPlace::Default => placement::DiskPlace::Default,
+            DiskPlace::Pool(name) => placement::DiskPlace::Pool(name),
+            DiskPlace::StorageClass(name) => placement::DiskPlace::Class(name),
+        },
+    });
+    Demand {
+        vcpus,
+        memory: memory_bytes,
+        disks: disks.collect(),
+        required: required_features,
+        forbidden: forbidden_features,
+        cpu_model,
+        arch,
+        labels,
+    }
+}
+
+fn profile(request: &PlaceRequest) -> Result<Profile, PlaceError> {
+    let mut profile = match request.profile.name.as_str() {
+        "" | "spread" => Profile::SPREAD,
+        "pack" => Profile::PACK,
+        other => {
+            let problem = format!("'{other}' is none: pack or spread");
+            return Err(PlaceError::Invalid { field: "profile.name", problem });
+        }
+    };
+    let wrong = |problem: String| PlaceError::Invalid { field: "profile.multipliers", problem };
+    for (name, multiplier) in &request.profile.multipliers {
+        let weigher = WeigherName::ALL.into_iter().find(|weigher| weigher.as_str() == name);
+        let weigher = weigher.ok_or_else(|| {
+            let names: Vec<_> = WeigherName::ALL.iter().map(|weigher| weigher.as_str()).collect();
+            wrong(format!("'{name}' is no weigher: {}", names.join(", ")))
+        })?;
+        profile = profile.with(weigher, *multiplier).map_err(|error| wrong(error.to_string()))?;
+    }
+    Ok(profile)
+}
