@@ -1,5 +1,6 @@
 //! The command line.
 
+mod place;
 mod register;
 
 use std::{path::PathBuf, time::Duration};
@@ -8,6 +9,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use vmuster_coordinator::{cpu_map::DEFAULT_CPU_MAP, flags::PARTS_MAX};
 use vmuster_proto::model::parse_duration;
 
+pub(crate) use place::{
+    CapacityArguments, ClaimsCommand, FlavorArguments, PlaceArguments, ProfileArgument, StateArgument,
+};
 pub(crate) use register::{AddArguments, RemoveArguments, Said, SetArguments, Switch};
 
 /// CPU flags, capacity and placement across libvirt/KVM hosts that are never all the same.
@@ -61,6 +65,15 @@ pub(crate) enum Command {
     /// Where a guest can go
     #[command(subcommand, subcommand_precedence_over_arg = true)]
     Migrate(MigrateCommand),
+    /// Which hosts have room for instances; with --claim it is promised
+    ///
+    /// Exit codes: 0 all that was asked for found a host; 1 it did not; 3 it did not, but some hosts are not known.
+    Place(Box<PlaceArguments>),
+    /// How many instances of one sort still fit
+    Capacity(CapacityArguments),
+    /// What is promised
+    #[command(subcommand, subcommand_precedence_over_arg = true)]
+    Claims(ClaimsCommand),
 }
 
 #[derive(Debug, Args)]

@@ -1,26 +1,39 @@
 //! ClusterService's client, over a socket or in this process. The only place of the CLI that knows the wire.
 
 mod baseline;
+mod placement;
 mod register;
 
 use std::{collections::BTreeMap, future::Future, sync::Arc, time::Duration};
 
-use futures::Stream;
+use futures::{FutureExt as _, Stream};
 use tokio::time::{Instant, timeout_at};
 use tonic::{Code, Request, Status, Streaming, body::Body};
 use tower::{ServiceExt as _, util::BoxCloneSyncService};
-use vmuster_coordinator::{cluster::Cluster, service::ClusterApi};
+use vmuster_coordinator::{
+    cluster::Cluster,
+    config::Config,
+    server::scheduler_of,
+    service::{ClusterApi, PlacementApi},
+};
 use vmuster_proto::{
     convert::{self, DecodeError, duration_to_pb},
     model::{
         FlagsAnswer, HostRegistration, HostStanding, HostSummary, Inventory, Issue, Layer, MigrationAnswer,
         Usage,
     },
-    pb::{self, cluster_service_client::ClusterServiceClient, cluster_service_server::ClusterServiceServer},
+    pb::{
+        self,
+        cluster_service_client::ClusterServiceClient,
+        cluster_service_server::ClusterServiceServer,
+        placement_service_client::PlacementServiceClient,
+        placement_service_server::{PlacementServiceServer, SERVICE_NAME as PLACEMENT},
+    },
     transport::{CLUSTER_REPLY_MAX_BYTES, CONNECT_DEADLINE, DialError, Peer, PeerAddress, connect},
 };
 
 pub(crate) use baseline::BaselineRequest;
+pub(crate) use placement::WantedClaims;
 pub(crate) use register::{HostChange, NewHost};
 
 use crate::{args::ScopeArguments, exit::Failure};
@@ -35,6 +48,7 @@ const ANY_AGE: Duration = Duration::from_secs(100 * 365 * 86_400);
 #[derive(Clone)]
 pub(crate) struct Client {
     rpc: ClusterServiceClient<Transport>,
+    placement: PlacementServiceClient<Transport>,
     timeout: Duration,
     /// When the command must have its answer, however many calls it takes.
     deadline: Instant,
@@ -103,19 +117,30 @@ impl Client {
 
     /// In this process, as its own administrator.
     pub(crate) fn embedded(cluster: Arc<Cluster>, timeout: Duration) -> Self {
+        // Nothing is promised without a coordinator that keeps it.
+        let scheduler = scheduler_of(&Config::default(), &cluster, None);
+        let placement = PlacementServiceServer::new(PlacementApi::new(scheduler, timeout))
+            .max_encoding_message_size(CLUSTER_REPLY_MAX_BYTES);
         let server = ClusterServiceServer::new(ClusterApi::new(cluster, timeout))
             .max_encoding_message_size(CLUSTER_REPLY_MAX_BYTES);
         let service = tower::service_fn(move |mut request: http::Request<Body>| {
             request.extensions_mut().insert(Peer::own_process());
-            server.clone().oneshot(request)
+            let is_placement = request.uri().path().split('/').nth(1) == Some(PLACEMENT);
+            if is_placement {
+                placement.clone().oneshot(request).left_future()
+            } else {
+                server.clone().oneshot(request).right_future()
+            }
         });
         let deadline = Instant::now() + timeout;
         Self::over(BoxCloneSyncService::new(service.map_err(AnyError::from)), timeout, deadline)
     }
 
     fn over(transport: Transport, timeout: Duration, deadline: Instant) -> Self {
+        let placement = PlacementServiceClient::new(transport.clone())
+            .max_decoding_message_size(CLUSTER_REPLY_MAX_BYTES);
         let rpc = ClusterServiceClient::new(transport).max_decoding_message_size(CLUSTER_REPLY_MAX_BYTES);
-        Self { rpc, timeout, deadline, progress: true }
+        Self { rpc, placement, timeout, deadline, progress: true }
     }
 
     /// Whether to show how far it is, where somebody looks.

@@ -10,6 +10,7 @@ mod commands;
 mod exit;
 mod progress;
 mod render;
+mod request_file;
 mod settings;
 
 use std::{io::Write as _, process::ExitCode};

@@ -66,7 +66,7 @@ pub(crate) struct SetArguments {
 pub(crate) struct RemoveArguments {
     /// As `hosts list` shows it
     pub(crate) name: String,
-    /// Also if guests are promised room on it (there are no such promises yet)
+    /// Also if it has claims; they are released
     #[arg(long)]
     pub(crate) force: bool,
     /// How to show the answer; plain prints the name

@@ -1,9 +1,11 @@
 //! One file a command: ask, then hand the answer to render.
 
 pub(crate) mod baseline;
+mod claims;
 mod flags;
 mod hosts;
 mod migrate;
+mod place;
 mod register;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -33,6 +35,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Answered, Failure> {
             hosts::run(&mut asked.client, hosts, max_age, asked.embedded.is_some()).await
         }
         Command::Migrate(migrate) => migrate::run(&mut asked.client, migrate, max_age).await,
+        Command::Place(arguments) => place::run(&mut asked.client, arguments).await,
+        Command::Capacity(arguments) => place::capacity(&mut asked.client, arguments).await,
+        Command::Claims(command) => claims::run(&mut asked.client, command).await,
     }?;
     answered.notes.splice(0..0, asked.notes);
     if let Some(cluster) = asked.embedded {

@@ -3,6 +3,7 @@
 pub(crate) mod baseline;
 #[cfg(test)]
 mod baseline_tests;
+pub(crate) mod claims;
 mod devices;
 pub(crate) mod flags;
 mod guests;
@@ -13,6 +14,7 @@ pub(crate) mod hosts;
 pub(crate) mod migrate;
 #[cfg(test)]
 mod migrate_tests;
+pub(crate) mod place;
 mod settings;
 #[cfg(test)]
 mod settings_tests;

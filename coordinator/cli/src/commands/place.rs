@@ -1,0 +1,173 @@
+//! `vmuster place` and `vmuster capacity`.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{self, Read},
+    path::Path,
+};
+
+use uuid::Uuid;
+use vmuster_proto::model::{
+    Completeness, FeatureSet, Freshness, InstanceGroup, InstanceTemplate, JudgedHost, PlaceAnswer, PlaceRequest,
+    Purpose, WeigherProfile,
+};
+
+use crate::{
+    args::{CapacityArguments, FlavorArguments, Output, PlaceArguments, ProfileArgument, ScopeArguments},
+    client::Client,
+    exit::{Answered, Exit, Failure},
+    render::{self, width},
+    request_file::{self, FILE_MAX_BYTES},
+};
+
+pub(crate) async fn run(client: &mut Client, arguments: &PlaceArguments) -> Result<Answered, Failure> {
+    let request_id = arguments.request_id.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
+    let request = request(arguments, &request_id)?;
+    let answer = client.place(&request).await?;
+    let text = match arguments.output {
+        Output::Table => render::place::table(&answer, &request, width()),
+        Output::Plain => render::place::plain(&answer),
+        Output::Json => render::json(&render::place::Document::new(&answer, &request))?,
+        Output::Yaml => render::yaml(&render::place::Document::new(&answer, &request))?,
+    };
+    let mut notes = doubts(&answer.hosts);
+    if arguments.claim && arguments.request_id.is_none() {
+        notes.push(format!("note: to ask for the same again: --request-id {request_id}"));
+    }
+    if answer.over_committed {
+        notes.push("warning: there is not enough room; it was ignored".to_owned());
+    }
+    Ok(Answered { text, notes, exits: exits(&answer) })
+}
+
+/// All granted is complete whatever is not known; refused while hosts were unknown may be otherwise tomorrow.
+fn exits(answer: &PlaceAnswer) -> BTreeSet<Exit> {
+    if answer.refusals.is_empty() {
+        return BTreeSet::from([Exit::Complete]);
+    }
+    let is_doubtful = answer.hosts.iter().any(is_unknown);
+    BTreeSet::from([if is_doubtful { Exit::Incomplete } else { Exit::No }])
+}
+
+fn is_unknown(host: &JudgedHost) -> bool {
+    host.usage_problem.is_some() || host.standing.freshness != Freshness::Fresh
+}
+
+fn doubts(hosts: &[JudgedHost]) -> Vec<String> {
+    let unknown = hosts.iter().filter(|host| is_unknown(host)).map(|host| {
+        let problem = host.usage_problem.as_ref().or(host.standing.problem.as_ref());
+        let why = problem.map_or("", |problem| &problem.detail);
+        format!("warning: {} was not considered: what it has left is not known ({why})", host.standing.name)
+    });
+    unknown.collect()
+}
+
+fn request(arguments: &PlaceArguments, request_id: &str) -> Result<PlaceRequest, Failure> {
+    // From the request's id, so that the same command again is the same request.
+    let uuid_of = |number: usize| {
+        Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{request_id}/{number}").as_bytes()).to_string()
+    };
+    let (groups, mut completeness) = match &arguments.file {
+        Some(file) => request_file::parse(&file_text(file)?, uuid_of)?,
+        None => (vec![group(arguments, uuid_of)?], Completeness::All),
+    };
+    if arguments.best_effort {
+        completeness = Completeness::BestEffort;
+    }
+    if let Some(count) = arguments.min_count {
+        completeness = Completeness::AtLeast(count);
+    }
+    let profile = arguments.profile.map_or("", |profile| match profile {
+        ProfileArgument::Spread => "spread",
+        ProfileArgument::Pack => "pack",
+    });
+    Ok(PlaceRequest {
+        request_id: if arguments.claim { request_id.to_owned() } else { String::new() },
+        claim: arguments.claim,
+        groups,
+        completeness,
+        hosts: arguments.hosts.clone(),
+        exclude_hosts: arguments.exclude.clone(),
+        forced_host: arguments.force_host.clone(),
+        ignore_capacity: arguments.ignore_capacity,
+        profile: WeigherProfile {
+            name: profile.to_owned(),
+            multipliers: arguments.weighers.iter().cloned().collect::<BTreeMap<_, _>>(),
+        },
+        hold: arguments.hold,
+        purpose: if arguments.moving { Purpose::Move } else { Purpose::New },
+        max_candidates: arguments.candidates.unwrap_or(0),
+        explain: arguments.explain,
+    })
+}
+
+fn group(arguments: &PlaceArguments, uuid_of: impl Fn(usize) -> String) -> Result<InstanceGroup, Failure> {
+    let uuids = match arguments.uuid.as_slice() {
+        [] => (0..arguments.count as usize).map(uuid_of).collect(),
+        uuids => uuids.to_vec(),
+    };
+    Ok(InstanceGroup { name: String::new(), template: template(&arguments.flavor)?, uuids })
+}
+
+fn template(flavor: &FlavorArguments) -> Result<InstanceTemplate, Failure> {
+    let (Some(vcpus), Some(memory_bytes)) = (flavor.vcpus, flavor.memory) else {
+        return Err(Failure::usage("give --vcpus and --memory, or a request with --file"));
+    };
+    let features =
+        |names: &[String]| FeatureSet::from_names(names.iter().map(String::as_str)).map_err(Failure::usage);
+    Ok(InstanceTemplate {
+        vcpus,
+        memory_bytes,
+        disks: flavor.disks.iter().map(|disk| disk.0.clone()).collect(),
+        required_features: features(&flavor.require)?,
+        forbidden_features: features(&flavor.forbid)?,
+        cpu_model: flavor.cpu_model.clone(),
+        arch: flavor.arch.clone(),
+        labels: flavor.labels.iter().cloned().collect(),
+    })
+}
+
+fn file_text(file: &Path) -> Result<String, Failure> {
+    let refused = |error: io::Error| Failure::usage(format!("--file {}: {error}", file.display()));
+    let mut text = String::new();
+    let most = FILE_MAX_BYTES as u64 + 1;
+    let size = if file == Path::new("-") {
+        io::stdin().lock().take(most).read_to_string(&mut text)
+    } else {
+        #[expect(clippy::disallowed_methods, reason = "the reader of people's requests, capped")]
+        let opened = std::fs::File::open(file).map_err(refused)?;
+        opened.take(most).read_to_string(&mut text)
+    };
+    match size.map_err(refused)? {
+        size if size > FILE_MAX_BYTES => {
+            Err(Failure::usage(format!("--file: a request has at most {FILE_MAX_BYTES} bytes")))
+        }
+        _ => Ok(text),
+    }
+}
+
+pub(crate) async fn capacity(
+    client: &mut Client,
+    arguments: &CapacityArguments,
+) -> Result<Answered, Failure> {
+    let scope = ScopeArguments {
+        hosts: arguments.hosts.clone(),
+        exclude: arguments.exclude.clone(),
+        ..ScopeArguments::default()
+    };
+    let answer = client.capacity(&template(&arguments.flavor)?, &scope).await?;
+    let text = match arguments.output {
+        Output::Table => render::place::capacity_table(&answer, width()),
+        Output::Plain => format!("{}\n", answer.count),
+        Output::Json => render::json(&render::place::CapacityDocument::new(&answer))?,
+        Output::Yaml => render::yaml(&render::place::CapacityDocument::new(&answer))?,
+    };
+    let mut exits = BTreeSet::new();
+    if answer.missing.iter().any(is_unknown) {
+        exits.insert(Exit::Incomplete);
+    }
+    if answer.count == 0 {
+        exits.insert(Exit::No);
+    }
+    Ok(Answered { text, notes: doubts(&answer.missing), exits })
+}

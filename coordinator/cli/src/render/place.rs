@@ -1,0 +1,158 @@
+//! Placement and capacity.
+
+use serde::Serialize;
+use vmuster_proto::model::{
+    Bytes, CapacityAnswer, PLACE_SCHEMA, PlaceAnswer, PlaceRequest, Placement, Refusal, ResourceFigures,
+};
+
+use super::Columns;
+
+/// The schema's name in JSON.
+const CAPACITY_SCHEMA: &str = "vmuster.capacity.v1";
+
+/// Placements in a table; all of them are in JSON.
+const SHOWN_MAX: usize = 100;
+
+/// The answer as JSON and YAML show it.
+#[derive(Serialize)]
+pub(crate) struct Document<'a> {
+    schema: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    request_id: &'a str,
+    claimed: bool,
+    #[serde(flatten)]
+    answer: &'a PlaceAnswer,
+}
+
+impl<'a> Document<'a> {
+    pub(crate) fn new(answer: &'a PlaceAnswer, request: &'a PlaceRequest) -> Self {
+        let claimed = request.claim && answer.granted;
+        Self { schema: PLACE_SCHEMA, request_id: &request.request_id, claimed, answer }
+    }
+}
+
+/// "UUID HOST CLAIM", one a line; "-" without a claim.
+pub(crate) fn plain(answer: &PlaceAnswer) -> String {
+    let line = |placement: &Placement| {
+        let claim = if placement.claim_id.is_empty() { "-" } else { &placement.claim_id };
+        format!("{} {} {claim}\n", placement.uuid, placement.host)
+    };
+    if answer.granted { answer.placements.iter().map(line).collect() } else { String::new() }
+}
+
+pub(crate) fn table(answer: &PlaceAnswer, request: &PlaceRequest, width: u16) -> String {
+    let asked: usize = request.groups.iter().map(|group| group.uuids.len()).sum();
+    let (placed, s) = (answer.placements.len(), if asked == 1 { "" } else { "s" });
+    let what = match (answer.granted, request.claim) {
+        (true, true) => "promised",
+        (true, false) => "would be placed; nothing is promised",
+        (false, _) => "could be placed, so none is",
+    };
+    let mut text = format!("{placed} of {asked} instance{s} {what}\n");
+    if answer.granted && !answer.placements.is_empty() {
+        text.push('\n');
+        text.push_str(&placements(answer, request, width));
+    }
+    for refusal in &answer.refusals {
+        text.push('\n');
+        text.push_str(&refused(refusal, request, width));
+    }
+    for (group, candidates) in &answer.candidates {
+        let mut table = Columns::new(&["CANDIDATE", "SCORE", "WEIGHTS"], width);
+        for candidate in candidates {
+            let weights: Vec<_> =
+                candidate.weights.iter().map(|(name, weight)| format!("{name} {weight:.2}")).collect();
+            table.row([candidate.host.clone(), format!("{:.4}", candidate.score), weights.join(", ")]);
+        }
+        text.push_str(&format!("\n{}\n{}", name_of(*group, request), table.text()));
+    }
+    if !answer.skipped_filters.is_empty() {
+        text.push_str(&format!("\nnot looked at on the forced host: {}\n", answer.skipped_filters.join(", ")));
+    }
+    text
+}
+
+fn name_of(group: u32, request: &PlaceRequest) -> String {
+    let name = request.groups.get(group as usize).map_or("", |group| &group.name);
+    if name.is_empty() { format!("group {group}") } else { name.to_owned() }
+}
+
+fn placements(answer: &PlaceAnswer, request: &PlaceRequest, width: u16) -> String {
+    let mut table = Columns::new(&["HOST", "CLAIM", "POOLS", "INSTANCE"], width);
+    for placement in answer.placements.iter().take(SHOWN_MAX) {
+        let claim = if placement.claim_id.is_empty() { "-" } else { &placement.claim_id };
+        let pools: Vec<_> = placement.pools.iter().filter(|pool| !pool.is_empty()).cloned().collect();
+        let pools = if pools.is_empty() { "-".to_owned() } else { pools.join(",") };
+        table.row([placement.host.clone(), claim.to_owned(), pools, placement.uuid.clone()]);
+    }
+    let more = answer.placements.len().saturating_sub(SHOWN_MAX);
+    let _ = request;
+    if more > 0 { format!("{}and {more} more (all with -o json)\n", table.text()) } else { table.text() }
+}
+
+fn refused(refusal: &Refusal, request: &PlaceRequest, width: u16) -> String {
+    let count = refusal.uuids.len();
+    let s = if count == 1 { "" } else { "s" };
+    let mut text = format!("{}: no host for {count} instance{s}\n", name_of(refusal.group, request));
+    if !refusal.filters.is_empty() {
+        let mut table = Columns::new(&["FILTER", "HOSTS REJECTED"], width);
+        for filter in &refusal.filters {
+            table.row([filter.filter.clone(), filter.rejected_host_count.to_string()]);
+        }
+        text.push_str(&table.text());
+    }
+    if !refusal.nearest.is_empty() {
+        let mut table = Columns::new(&["NEAREST", "LACKS"], width);
+        for miss in &refusal.nearest {
+            let lacks: Vec<_> = miss.shortages.iter().map(|shortage| shortage.detail.clone()).collect();
+            table.row([miss.host.clone(), lacks.join("\n")]);
+        }
+        text.push('\n');
+        text.push_str(&table.text());
+    }
+    text
+}
+
+/// Capacity as JSON and YAML show it.
+#[derive(Serialize)]
+pub(crate) struct CapacityDocument<'a> {
+    schema: &'static str,
+    #[serde(flatten)]
+    answer: &'a CapacityAnswer,
+}
+
+impl<'a> CapacityDocument<'a> {
+    pub(crate) fn new(answer: &'a CapacityAnswer) -> Self {
+        Self { schema: CAPACITY_SCHEMA, answer }
+    }
+}
+
+pub(crate) fn capacity_table(answer: &CapacityAnswer, width: u16) -> String {
+    let mut table = Columns::new(&["HOST", "FIT", "VCPUS LEFT", "MEMORY LEFT", "DISK LEFT"], width);
+    for host in &answer.hosts {
+        let default = host.storage.iter().find(|storage| storage.default);
+        let disk = default.and_then(|storage| storage.figures.as_ref());
+        table.row([
+            host.host.clone(),
+            host.count.to_string(),
+            host.vcpus.map_or_else(|| "?".to_owned(), |figures| figures.headroom.to_string()),
+            host.memory.as_ref().map_or_else(|| "?".to_owned(), bytes_left),
+            disk.map_or_else(|| "-".to_owned(), bytes_left),
+        ]);
+    }
+    let filters: Vec<_> =
+        answer.filters.iter().map(|filter| format!("{} {}", filter.rejected_host_count, filter.filter)).collect();
+    let why = if filters.is_empty() {
+        String::new()
+    } else {
+        format!("\nhosts that take none, by filter: {}\n", filters.join(", "))
+    };
+    format!("{} fit\n\n{}{why}", answer.count, table.text())
+}
+
+fn bytes_left(figures: &ResourceFigures) -> String {
+    match u64::try_from(figures.headroom) {
+        Ok(left) => Bytes(left).to_string(),
+        Err(_) => format!("-{}", Bytes(figures.headroom.unsigned_abs())),
+    }
+}
