@@ -187,12 +187,14 @@ impl Ledger {
     /// Takes no more changes, and waits until all that were handed in are written; false if that takes longer.
     pub async fn close(&self, patience: Duration) -> bool {
         self.shared.close();
-        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match ended {
-            // The sender goes with the thread, however it ends.
-            Some(ended) => timeout(patience, ended).await.is_ok(),
-            None => true,
+        let kept = || self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(mut ended) = kept().take() else { return true };
+        // The sender goes with the thread, however it ends.
+        let has_ended = timeout(patience, &mut ended).await.is_ok();
+        if !has_ended {
+            *kept() = Some(ended);
         }
+        has_ended
     }
 }
 

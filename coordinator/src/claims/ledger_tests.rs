@@ -111,6 +111,7 @@ async fn a_disk_that_hangs_makes_the_outcome_unknown_and_the_queue_finite() {
         batch.done(LONG).await.expect("after the first");
     }
     assert_eq!(disk.sizes(), [1, 0], "kept although nobody waited");
+    assert!(ledger.close(LONG).await, "now it can");
 }
 
 #[tokio::test]

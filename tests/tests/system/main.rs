@@ -7,6 +7,7 @@ mod cache_kills;
 mod cache_rules;
 mod captures;
 mod captures_of_guests;
+mod claims_kills;
 mod cli;
 mod cli_answers;
 mod discovery;

@@ -8,13 +8,17 @@ use std::{
 
 use super::*;
 use crate::claims::{
-    ClaimBook, Remembered,
+    ClaimBook, ClaimId, NewClaim, Remembered,
     testing::{admit, at, new_claim, replayed},
 };
 
-const COMMITS: u128 = 40;
+const COMMITS: u64 = 40;
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+fn claim(instance: u64, host: &str) -> NewClaim {
+    new_claim(u128::from(instance), host)
+}
 
 /// The files of a coordinator that was killed, and what it had promised. With its log in the file before that, or not.
 fn killed(merged: bool) -> (Files, Loaded) {
@@ -27,12 +31,12 @@ fn killed(merged: bool) -> (Files, Loaded) {
             drop(store);
             store = SqliteClaims::open(directory.path()).expect("opens");
         }
-        let mut batch = admit(&mut book, vec![new_claim(number * 2, "a"), new_claim(number * 2 + 1, "b")]);
+        let mut batch = admit(&mut book, vec![claim(number * 2, "a"), claim(number * 2 + 1, "b")]);
         if number % 5 == 4 {
             let answer = vec![7; 700];
-            let remembered = Remembered { body_digest: [1; 32], answer, when: at(number as u64) };
+            let remembered = Remembered { body_digest: [1; 32], answer, when: at(number) };
             batch.push(Change::Remember(format!("r{number}").into(), Arc::new(remembered)));
-            batch.push(Change::Remove(crate::claims::ClaimId(number as u64)));
+            batch.push(Change::Remove(ClaimId(number)));
         }
         store.commit(&batch).expect("kept");
         batches.push(batch);
@@ -134,4 +138,41 @@ fn a_changed_byte_is_harmless_or_refused() {
         }
     }
     assert!(whole > 50 && refused > 200, "{whole} whole, {refused} refused");
+}
+
+/// A power cut: the log ends anywhere after what was written through, and the witness is of that time or before.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "tests set the scene")]
+fn a_log_that_ends_early_gives_exactly_what_was_committed_by_then() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = SqliteClaims::open(directory.path()).expect("opens");
+    let log = directory.path().join("claims.db-wal");
+    let mut book = ClaimBook::default();
+    let mut batches = Vec::new();
+    let mut ends = vec![fs::metadata(&log).expect("there").len()];
+    let mut witnesses = Vec::new();
+    for number in 0..COMMITS {
+        let batch = admit(&mut book, vec![claim(number, "a")]);
+        witnesses.push(fs::read(directory.path().join("claims.witness")).expect("bytes"));
+        store.commit(&batch).expect("kept");
+        batches.push(batch);
+        ends.push(fs::metadata(&log).expect("there").len());
+    }
+    assert!(ends.is_sorted(), "the log was not begun anew");
+    let mut files = files(directory.path());
+    let whole = files.get(Path::new("claims.db-wal")).expect("there").clone();
+    for step in 0..200 {
+        let length = ends[0] + (whole.len() as u64 - ends[0]) * step / 200;
+        let durable = ends.iter().filter(|end| **end <= length).count() - 1;
+        files.insert("claims.db-wal".into(), whole[..usize::try_from(length).expect("small")].to_vec());
+        let promised = replayed(&batches[..durable]);
+        files.insert("claims.witness".into(), witnesses[durable / 2].clone());
+        assert!(is_whole_or_refused(&files, &promised, &format!("{durable} commits")));
+        files.insert("claims.witness".into(), witnesses[durable].clone());
+        assert!(is_whole_or_refused(&files, &promised, &format!("{durable} commits, and known")));
+        if let Some(later) = witnesses.get(durable + 1) {
+            files.insert("claims.witness".into(), later.clone());
+            assert!(!is_whole_or_refused(&files, &promised, "one more was answered"));
+        }
+    }
 }
