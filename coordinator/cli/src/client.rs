@@ -137,8 +137,8 @@ impl Client {
     }
 
     fn over(transport: Transport, timeout: Duration, deadline: Instant) -> Self {
-        let placement = PlacementServiceClient::new(transport.clone())
-            .max_decoding_message_size(CLUSTER_REPLY_MAX_BYTES);
+        let placement =
+            PlacementServiceClient::new(transport.clone()).max_decoding_message_size(CLUSTER_REPLY_MAX_BYTES);
         let rpc = ClusterServiceClient::new(transport).max_decoding_message_size(CLUSTER_REPLY_MAX_BYTES);
         Self { rpc, placement, timeout, deadline, progress: true }
     }

@@ -77,6 +77,7 @@ pub(super) fn counts(rejected: &[Rejected]) -> Vec<FilterCount> {
     let count = |rejected: &Rejected| FilterCount {
         filter: rejected.filter.to_string(),
         rejected_host_count: rejected.host_count,
+        unknown_host_count: rejected.unknown_count,
     };
     rejected.iter().map(count).collect()
 }
@@ -104,7 +105,11 @@ fn shortage(miss: &Miss) -> Shortage {
 /// "0 of 70 hosts: 3 known, 12 labels, 55 memory".
 fn summary(explanation: &Explanation) -> String {
     let rejected = explanation.rejected.iter();
-    let parts: Vec<_> = rejected.map(|one| format!("{} {}", one.host_count, one.filter)).collect();
+    let part = |one: &Rejected| match one.unknown_count {
+        0 => format!("{} {}", one.host_count, one.filter),
+        unknown => format!("{} {} ({unknown} not known)", one.host_count, one.filter),
+    };
+    let parts: Vec<_> = rejected.map(part).collect();
     let (count, s) = (explanation.host_count, if explanation.host_count == 1 { "" } else { "s" });
     format!("0 of {count} host{s} can take it; rejected by filter: {}", parts.join(", "))
 }

@@ -83,7 +83,27 @@ fn host_capacity(host: &str, count: u64, known: &Known, planner: &Planner, profi
         vcpus: account.and_then(|account| told(&account.vcpus)),
         memory: account.and_then(|account| told(&account.memory)),
         storage: storage.collect(),
+        doubts: doubts(known),
     }
+}
+
+/// Why figures are not there.
+fn doubts(known: &Known) -> Vec<String> {
+    if let Some(unknown) = known.unknown() {
+        return vec![unknown];
+    }
+    let Some(account) = &known.account else { return Vec::new() };
+    let mut doubts: Vec<String> = [account.vcpus.as_ref().err(), account.memory.as_ref().err()]
+        .into_iter()
+        .flatten()
+        .chain(account.pools.as_ref().err())
+        .cloned()
+        .collect();
+    let pools = account.pools.iter().flatten();
+    doubts.extend(pools.filter_map(|(_, pool)| pool.figures(known.settings()).err()));
+    // One reason is often that of several.
+    doubts.dedup();
+    doubts
 }
 
 fn told(figures: &Figures, profile: Profile) -> ResourceFigures {

@@ -302,7 +302,7 @@ impl Known {
     }
 
     /// Why nothing can be said of it.
-    fn unknown(&self) -> Option<String> {
+    pub(super) fn unknown(&self) -> Option<String> {
         let Some(view) = &self.view else { return Some("it was not asked yet".to_owned()) };
         let Some(record) = &view.record else {
             let problem = view.problem.clone();

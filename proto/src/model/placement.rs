@@ -151,6 +151,11 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_none(count: &u32) -> bool {
+    *count == 0
+}
+
 /// A host that nearly could.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NearMiss {
@@ -167,6 +172,9 @@ pub struct FilterCount {
     pub filter: String,
     /// Hosts it was the first to reject.
     pub rejected_host_count: u32,
+    /// Of those, hosts of which what it asks is not known.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub unknown_host_count: u32,
 }
 
 /// Instances of a group that found no host.
@@ -266,6 +274,8 @@ pub struct HostCapacity {
     pub memory: Option<ResourceFigures>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub storage: Vec<StorageFigures>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<String>,
 }
 
 /// How many instances of one sort still fit.

@@ -62,7 +62,10 @@ impl Client {
         }
     }
 
-    pub(crate) async fn confirm_claims(&mut self, claim_ids: Vec<String>) -> Result<Vec<ClaimReport>, Failure> {
+    pub(crate) async fn confirm_claims(
+        &mut self,
+        claim_ids: Vec<String>,
+    ) -> Result<Vec<ClaimReport>, Failure> {
         let request = self.request(pb::ConfirmClaimsRequest { claim_ids });
         let mut rpc = self.placement.clone();
         let reply = self.bounded(rpc.confirm_claims(request)).await?;

@@ -8,8 +8,8 @@ use std::{
 
 use uuid::Uuid;
 use vmuster_proto::model::{
-    Completeness, FeatureSet, Freshness, InstanceGroup, InstanceTemplate, JudgedHost, PlaceAnswer, PlaceRequest,
-    Purpose, WeigherProfile,
+    Completeness, FeatureSet, Freshness, InstanceGroup, InstanceTemplate, JudgedHost, PlaceAnswer,
+    PlaceRequest, Purpose, WeigherProfile,
 };
 
 use crate::{

@@ -22,10 +22,8 @@ pub(crate) fn table(claims: &[ClaimReport], now: Timestamp, width: u16) -> Strin
     if claims.is_empty() {
         return "no claims\n".to_owned();
     }
-    let mut table = Columns::new(
-        &["ID", "STATE", "HOST", "VCPUS", "MEMORY", "DISK", "AGE", "LEFT", "INSTANCE"],
-        width,
-    );
+    let mut table =
+        Columns::new(&["ID", "STATE", "HOST", "VCPUS", "MEMORY", "DISK", "AGE", "LEFT", "INSTANCE"], width);
     for claim in claims {
         let disk: u64 = claim.disk_bytes.values().fold(0, |sum, size| sum.saturating_add(size.0));
         table.row([

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 use vmuster_proto::model::{
-    Bytes, CapacityAnswer, PLACE_SCHEMA, PlaceAnswer, PlaceRequest, Placement, Refusal, ResourceFigures,
+    Bytes, CapacityAnswer, FilterCount, PLACE_SCHEMA, PlaceAnswer, PlaceRequest, Placement, Refusal,
+    ResourceFigures,
 };
 
 use super::Columns;
@@ -67,7 +68,10 @@ pub(crate) fn table(answer: &PlaceAnswer, request: &PlaceRequest, width: u16) ->
         text.push_str(&format!("\n{}\n{}", name_of(*group, request), table.text()));
     }
     if !answer.skipped_filters.is_empty() {
-        text.push_str(&format!("\nnot looked at on the forced host: {}\n", answer.skipped_filters.join(", ")));
+        text.push_str(&format!(
+            "\nnot looked at on the forced host: {}\n",
+            answer.skipped_filters.join(", ")
+        ));
     }
     text
 }
@@ -97,7 +101,7 @@ fn refused(refusal: &Refusal, request: &PlaceRequest, width: u16) -> String {
     if !refusal.filters.is_empty() {
         let mut table = Columns::new(&["FILTER", "HOSTS REJECTED"], width);
         for filter in &refusal.filters {
-            table.row([filter.filter.clone(), filter.rejected_host_count.to_string()]);
+            table.row([filter.filter.clone(), rejected(filter)]);
         }
         text.push_str(&table.text());
     }
@@ -111,6 +115,14 @@ fn refused(refusal: &Refusal, request: &PlaceRequest, width: u16) -> String {
         text.push_str(&table.text());
     }
     text
+}
+
+/// "10", or "10 (3 not known)".
+fn rejected(filter: &FilterCount) -> String {
+    match filter.unknown_host_count {
+        0 => filter.rejected_host_count.to_string(),
+        unknown => format!("{} ({unknown} not known)", filter.rejected_host_count),
+    }
 }
 
 /// Capacity as JSON and YAML show it.
@@ -141,13 +153,19 @@ pub(crate) fn capacity_table(answer: &CapacityAnswer, width: u16) -> String {
         ]);
     }
     let filters: Vec<_> =
-        answer.filters.iter().map(|filter| format!("{} {}", filter.rejected_host_count, filter.filter)).collect();
+        answer.filters.iter().map(|filter| format!("{} {}", filter.filter, rejected(filter))).collect();
     let why = if filters.is_empty() {
         String::new()
     } else {
         format!("\nhosts that take none, by filter: {}\n", filters.join(", "))
     };
-    format!("{} fit\n\n{}{why}", answer.count, table.text())
+    let doubts: Vec<_> = answer
+        .hosts
+        .iter()
+        .flat_map(|host| host.doubts.iter().map(move |doubt| format!("? {}: {doubt}\n", host.host)))
+        .collect();
+    let doubts = if doubts.is_empty() { String::new() } else { format!("\n{}", doubts.concat()) };
+    format!("{} fit\n\n{}{why}{doubts}", answer.count, table.text())
 }
 
 fn bytes_left(figures: &ResourceFigures) -> String {

@@ -123,8 +123,8 @@ impl TryFrom<pb::Refusal> for Refusal {
 
 impl From<&FilterCount> for pb::FilterCount {
     fn from(count: &FilterCount) -> Self {
-        let FilterCount { filter, rejected_host_count } = count.clone();
-        Self { filter, rejected_host_count }
+        let FilterCount { filter, rejected_host_count, unknown_host_count } = count.clone();
+        Self { filter, rejected_host_count, unknown_host_count }
     }
 }
 
@@ -132,8 +132,8 @@ impl TryFrom<pb::FilterCount> for FilterCount {
     type Error = DecodeError;
 
     fn try_from(count: pb::FilterCount) -> Result<Self, DecodeError> {
-        let rejected_host_count = count.rejected_host_count;
-        Ok(Self { filter: text("filter", count.filter)?, rejected_host_count })
+        let pb::FilterCount { filter, rejected_host_count, unknown_host_count } = count;
+        Ok(Self { filter: text("filter", filter)?, rejected_host_count, unknown_host_count })
     }
 }
 
@@ -210,13 +210,14 @@ impl From<&StorageFigures> for pb::StorageFigures {
 
 impl From<&HostCapacity> for pb::HostCapacity {
     fn from(capacity: &HostCapacity) -> Self {
-        let HostCapacity { host, count, vcpus, memory, storage } = capacity;
+        let HostCapacity { host, count, vcpus, memory, storage, doubts } = capacity;
         Self {
             host: host.clone(),
             count: *count,
             vcpus: vcpus.as_ref().map(Into::into),
             memory: memory.as_ref().map(Into::into),
             storage: storage.iter().map(Into::into).collect(),
+            doubts: doubts.clone(),
         }
     }
 }
@@ -240,6 +241,7 @@ impl TryFrom<pb::HostCapacity> for HostCapacity {
             vcpus: capacity.vcpus.map(Into::into),
             memory: capacity.memory.map(Into::into),
             storage: list("storage", capacity.storage, storage)?,
+            doubts: list("doubts", capacity.doubts, |doubt| text("doubt", doubt))?,
         })
     }
 }
