@@ -14,7 +14,7 @@ use super::{
 use crate::{
     accounting::{Figures, Profile},
     hosts::Scope,
-    placement::{Profile as Weights, Question},
+    placement::{PoolKey, Profile as Weights, Question, Resource},
 };
 
 impl Scheduler {
@@ -61,8 +61,10 @@ impl Scheduler {
 
 fn host_capacity(host: &str, count: u64, known: &Known, planner: &Planner, profile: Profile) -> HostCapacity {
     let account = known.account.as_ref();
-    let told =
-        |figures: &Result<Figures, String>| figures.as_ref().ok().map(|figures| told(figures, profile));
+    let row = planner.solver.host(host);
+    let resources = |figures: &Result<Figures, String>, resource: Option<Resource>| {
+        figures.as_ref().ok().map(|figures| told(figures, resource, profile))
+    };
     let pools = account.and_then(|account| account.pools.as_ref().ok());
     let storage = pools.into_iter().flatten().map(|(key, pool)| {
         let figures = match planner.shared().get(key) {
@@ -74,14 +76,17 @@ fn host_capacity(host: &str, count: u64, known: &Known, planner: &Planner, profi
             names: pool.storage.names.iter().cloned().collect(),
             shared: pool.storage.is_shared,
             default: pool.storage.is_default,
-            figures: told(&figures),
+            figures: resources(
+                &figures,
+                planner.solver.pool(&PoolKey::new(key.as_str())).map(|pool| pool.resource),
+            ),
         }
     });
     HostCapacity {
         host: host.to_owned(),
         count,
-        vcpus: account.and_then(|account| told(&account.vcpus)),
-        memory: account.and_then(|account| told(&account.memory)),
+        vcpus: account.and_then(|account| resources(&account.vcpus, row?.vcpus)),
+        memory: account.and_then(|account| resources(&account.memory, row?.memory)),
         storage: storage.collect(),
         doubts: doubts(known),
     }
@@ -106,7 +111,10 @@ fn doubts(known: &Known) -> Vec<String> {
     doubts
 }
 
-fn told(figures: &Figures, profile: Profile) -> ResourceFigures {
+/// What was placed since the host was accounted for is in its row already.
+fn told(figures: &Figures, resource: Option<Resource>, profile: Profile) -> ResourceFigures {
+    let promised = resource.map_or(figures.promised, |resource| resource.promised);
+    let figures = Figures { promised, ..*figures };
     ResourceFigures {
         total: figures.total,
         reserved: figures.reserved,

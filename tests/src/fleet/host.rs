@@ -14,6 +14,7 @@ use prost::{
     bytes::{Bytes, BytesMut},
 };
 use tonic::Code;
+use vmuster_proto::model::Domain;
 use vmuster_proto::pb::{self, get_inventory_response::Outcome, get_usage_response::Standing};
 
 use super::Source;
@@ -63,6 +64,7 @@ struct State {
     latency: Duration,
     /// Reboots so far.
     reboots: u64,
+    guests: Vec<Domain>,
 }
 
 #[derive(Debug, Default)]
@@ -117,6 +119,10 @@ impl SimulatedHost {
 
     pub(super) fn set_latency(&self, latency: Duration) {
         self.state().latency = latency;
+    }
+
+    pub(super) fn set_guests(&self, guests: Vec<Domain>) {
+        self.state().guests = guests;
     }
 
     pub(super) fn reboot(&self) {
@@ -190,7 +196,10 @@ impl SimulatedHost {
     pub(super) fn usage(&self) -> Bytes {
         self.counters.usages.fetch_add(1, Ordering::SeqCst);
         let standing = Some(Standing::InventoryFingerprint(self.fingerprint()));
-        let own = pb::GetUsageResponse { name: self.name.clone(), standing, ..Default::default() };
+        let domains: Vec<_> = self.state().guests.iter().map(Into::into).collect();
+        let usage = (!domains.is_empty())
+            .then(|| pb::Usage { domains: Some(pb::Domains { domains }), ..Default::default() });
+        let own = pb::GetUsageResponse { name: self.name.clone(), standing, usage, ..Default::default() };
         followed(&self.source.usage, &own)
     }
 }

@@ -22,7 +22,7 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
-use vmuster_proto::daemon::allow_descriptors;
+use vmuster_proto::{daemon::allow_descriptors, model::Domain};
 
 pub use host::{Asked, Manner};
 pub use source::Source;
@@ -183,6 +183,11 @@ impl Fleet {
     /// From now on each of its answers takes so long.
     pub fn set_latency(&self, host: usize, latency: Duration) {
         self.hosts.all[host].set_latency(latency);
+    }
+
+    /// The guests it has from now on, beside those of its source.
+    pub fn set_guests(&self, host: usize, guests: Vec<Domain>) {
+        self.hosts.all[host].set_guests(guests);
     }
 
     /// It has a new boot id, and so another inventory.

@@ -13,11 +13,17 @@ use vmuster_agent::{
 use vmuster_proto::{
     clock::SystemClock,
     convert::issues_to_pb,
-    model::Inventory,
+    model::{Bytes as Size, GuestCpu, Inventory, StoragePool, Usage},
     pb::{self, get_inventory_response::Outcome},
 };
 
 use crate::fixtures::{host, host_names};
+
+/// Of a host that was made large.
+const LARGE_MEMORY_BYTES: u64 = 256 << 30;
+
+/// Of a default pool.
+const POOL_BYTES: u64 = 1 << 40;
 
 /// What hosts of one sort have in common.
 #[derive(Debug, Clone)]
@@ -41,6 +47,44 @@ impl Source {
     /// The same with other facts.
     #[must_use]
     pub fn changed(name: &str, change: impl FnOnce(&Inventory) -> Inventory) -> Self {
+        Self::of(name, change, Usage::clone)
+    }
+
+    /// A recorded host that was made large, with a hypervisor that has no guest yet: 64 CPUs, 256 GiB, 1 TiB in its default
+    /// pool, and what the kernel shows as the features it gives guests.
+    #[must_use]
+    pub fn with_hypervisor(name: &str) -> Self {
+        let inventory = |inventory: &Inventory| {
+            let mut inventory = inventory.clone();
+            if let Some(cpu) = &mut inventory.cpu {
+                let cpu = Arc::make_mut(cpu);
+                cpu.online = Some("0-63".parse().expect("CPUs"));
+                let features = cpu.host_flags.clone();
+                cpu.guest =
+                    Some(GuestCpu { features, vendor: Some("AMD".to_owned()), ..GuestCpu::default() });
+            }
+            let memory = inventory.memory.get_or_insert_default();
+            memory.total_bytes = Some(Size(LARGE_MEMORY_BYTES));
+            inventory
+        };
+        let usage = |usage: &Usage| {
+            let pool = StoragePool {
+                name: "default".to_owned(),
+                state: Some("running".to_owned()),
+                capacity_bytes: Some(Size(POOL_BYTES)),
+                mount_point: Some("/var/lib/libvirt/images".to_owned()),
+                ..StoragePool::default()
+            };
+            Usage { domains: Some(Vec::new()), pools: Some(vec![pool]), ..usage.clone() }
+        };
+        Self::of(name, inventory, usage)
+    }
+
+    fn of(
+        name: &str,
+        change: impl FnOnce(&Inventory) -> Inventory,
+        used_as: impl FnOnce(&Usage) -> Usage,
+    ) -> Self {
         let source = HostSource::recorded(&host(name)).expect("a recorded host");
         let mut collector = Collector::new(Arc::new(Host::new(source, None, Arc::new(SystemClock))));
         let (collected, used) =
@@ -55,7 +99,7 @@ impl Source {
             ..Default::default()
         };
         let usage = pb::GetUsageResponse {
-            usage: Some((&used.usage).into()),
+            usage: Some((&used_as(&used.usage)).into()),
             issues: issues_to_pb(&used.issues),
             ..Default::default()
         };

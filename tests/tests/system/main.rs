@@ -27,6 +27,7 @@ mod live_tools;
 mod metrics;
 mod migration;
 mod mutation;
+mod placement;
 mod questions;
 mod recorded_baselines;
 mod recorded_cpus;
