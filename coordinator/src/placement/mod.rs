@@ -5,9 +5,25 @@
 //!
 //! The answer is that of an exhaustive search, bit for bit: what is kept between decisions only saves work.
 
+mod batch;
+mod changes;
+mod class;
+mod classes;
+mod columns;
 mod decision;
+mod disks;
+mod distinct;
+mod estimate;
+mod explain;
+mod filters;
+mod forced;
 mod host;
+mod need;
+mod pools;
+pub mod reference;
 mod request;
+mod solver;
+mod weighers;
 
 pub use decision::{
     Candidate, Decision, Estimate, Explanation, FilterName, Lack, Miss, NearMiss, Placed, Refusal, Rejected,
@@ -15,5 +31,9 @@ pub use decision::{
 pub use host::{GuestCpu, HostPool, PlacementHost, Pool, PoolKey, Resource};
 pub use request::{
     Batch, Completeness, Demand, DiskDemand, DiskPlace, ForcedHost, Group, InvalidMultiplier, MULTIPLIER_MAX,
-    Profile, WeigherName,
+    Profile, Question, WeigherName,
 };
+pub use solver::{Solver, Taken, Then};
+
+#[cfg(test)]
+mod tests;

@@ -112,6 +112,27 @@ impl Batch {
     }
 }
 
+/// Where would one instance fit?
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    /// What it needs.
+    pub demand: Arc<Demand>,
+    /// Only these hosts. None: all.
+    pub admitted: Option<BTreeSet<Arc<str>>>,
+    /// None of these.
+    pub excluded: BTreeSet<Arc<str>>,
+    /// Which of the hosts that fit is best.
+    pub profile: Profile,
+}
+
+impl Question {
+    /// On any host, packed.
+    #[must_use]
+    pub fn new(demand: Arc<Demand>) -> Self {
+        Self { demand, admitted: None, excluded: BTreeSet::new(), profile: Profile::PACK }
+    }
+}
+
 /// A weigher, as operators name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WeigherName {

@@ -1,0 +1,226 @@
+//! One batch: instance after instance, each on what those before it left.
+//!
+//! Knows the best host of each class, and how to undo. Must not know how the best is found, nor what becomes of the
+//! decision. Whoever asks in between does not exist: the columns are borrowed until all is decided or undone.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{
+    classes::Classes,
+    columns::{Columns, Direction, Held, NO_POOL},
+    decision::{Decision, Explanation, Placed, Refusal},
+    explain,
+    need::{Lists, Need},
+    request::{Batch, Completeness, Demand},
+    solver::Then,
+};
+
+/// Different demands whose refusal is explained; each costs a look at all hosts.
+const EXPLAINED_MAX: usize = 32;
+
+/// Where an instance went.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spot {
+    pub(super) host: usize,
+    pub(super) score: f64,
+    /// Where its disks begin in [`Run::disks`].
+    pub(super) disks_start: usize,
+    pub(super) is_over_committed: bool,
+}
+
+/// See above.
+pub(super) struct Run<'a> {
+    pub(super) batch: &'a Batch,
+    lists: &'a Lists,
+    pub(super) columns: &'a mut Columns,
+    classes: &'a mut Classes,
+    /// Places of classes that were asked for already, by where their demands are.
+    places: HashMap<*const Demand, usize>,
+    evictions: u64,
+    pub(super) spots: Vec<Option<Spot>>,
+    /// Pools and sizes, one instance after the other.
+    pub(super) disks: Vec<(u32, u64)>,
+    pub(super) refusals: Vec<Refusal>,
+    explained: HashMap<Arc<Demand>, Arc<Explanation>>,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        batch: &'a Batch,
+        lists: &'a Lists,
+        columns: &'a mut Columns,
+        classes: &'a mut Classes,
+    ) -> Self {
+        let evictions = classes.evictions;
+        Self {
+            batch,
+            lists,
+            columns,
+            classes,
+            places: HashMap::new(),
+            evictions,
+            spots: Vec::new(),
+            disks: Vec::new(),
+            refusals: Vec::new(),
+            explained: HashMap::new(),
+        }
+    }
+
+    pub(super) fn decide(mut self, then: Then) -> Decision {
+        if let Some(forced) = &self.batch.forced {
+            return self.decide_forced(forced, then);
+        }
+        for (number, group) in self.batch.groups.iter().enumerate() {
+            let count = group.count as usize;
+            let start = self.spots.len();
+            let placed = self.place_group(&group.demand, count);
+            if placed < count {
+                self.refuse(number, start + placed);
+                self.spots.resize(start + count, None);
+                if self.batch.completeness == Completeness::All {
+                    break;
+                }
+            }
+        }
+        self.finish(then, Vec::new())
+    }
+
+    /// How many of so many; one that finds no host is the last, for nothing comes free in between.
+    fn place_group(&mut self, demand: &Arc<Demand>, count: usize) -> usize {
+        if count == 0 {
+            return 0;
+        }
+        let place = self.class_place(demand);
+        for placed in 0..count {
+            let class = self.classes.current(place, self.columns);
+            let Some((host, score)) = class.best() else { return placed };
+            let disks_start = self.disks.len();
+            let row = self.columns.row(host);
+            if let Some(plan) = class.need.disk_plan(row.shape) {
+                super::disks::assign(plan, &demand.disks, self.columns, row, &mut self.disks);
+            }
+            self.take(demand, Spot { host, score, disks_start, is_over_committed: false });
+        }
+        count
+    }
+
+    fn class_place(&mut self, demand: &Arc<Demand>) -> usize {
+        if self.classes.evictions != self.evictions {
+            self.places.clear();
+            self.evictions = self.classes.evictions;
+        }
+        if let Some(place) = self.places.get(&Arc::as_ptr(demand)) {
+            return *place;
+        }
+        let place = self.classes.place(demand, self.batch.profile, self.lists, self.columns);
+        if self.classes.evictions != self.evictions {
+            self.places.clear();
+            self.evictions = self.classes.evictions;
+        }
+        self.places.insert(Arc::as_ptr(demand), place);
+        place
+    }
+
+    pub(super) fn take(&mut self, demand: &Demand, spot: Spot) {
+        self.columns.hold(spot.host, held(demand, &self.disks[spot.disks_start..]), Direction::Take);
+        self.spots.push(Some(spot));
+    }
+
+    fn refuse(&mut self, group: usize, instance: usize) {
+        let demand = &self.batch.groups[group].demand;
+        let known = self.explained.get(demand).map(Arc::clone);
+        let explanation = known.or_else(|| {
+            (self.explained.len() < EXPLAINED_MAX).then(|| {
+                let need = Need::new(demand, self.lists.clone(), self.columns);
+                let explanation = Arc::new(explain::explain(&need, self.columns));
+                self.explained.insert(Arc::clone(demand), Arc::clone(&explanation));
+                explanation
+            })
+        });
+        self.push_refusal(group, instance, explanation);
+    }
+
+    /// This instance of this group found no host, nor did those of the group after it.
+    pub(super) fn push_refusal(
+        &mut self,
+        group: usize,
+        instance: usize,
+        explanation: Option<Arc<Explanation>>,
+    ) {
+        let before: usize = self.batch.groups[..group].iter().map(|group| group.count as usize).sum();
+        let placed = u32::try_from(instance - before).unwrap_or(u32::MAX);
+        let refused_count = self.batch.groups[group].count - placed;
+        self.refusals.push(Refusal { group, instance, refused_count, explanation });
+    }
+
+    /// Whether what was asked for is met.
+    pub(super) fn is_granted(&self, placed_count: usize) -> bool {
+        match self.batch.completeness {
+            Completeness::All => self.refusals.is_empty(),
+            Completeness::AtLeast(least) => placed_count >= least as usize,
+            Completeness::BestEffort => true,
+        }
+    }
+
+    pub(super) fn finish(mut self, then: Then, skipped: Vec<super::decision::Miss>) -> Decision {
+        let placed_count = self.spots.iter().flatten().count();
+        let is_granted = self.is_granted(placed_count);
+        let total = self.batch.groups.iter().map(|group| group.count as usize).sum();
+        self.spots.resize(total, None);
+        let placements = if is_granted { self.placements() } else { vec![None; total] };
+        if !is_granted || then == Then::Undo {
+            self.undo();
+        }
+        Decision {
+            placements,
+            refusals: self.refusals,
+            is_granted,
+            placed_count: u32::try_from(placed_count).unwrap_or(u32::MAX),
+            skipped,
+        }
+    }
+
+    fn demands(&self) -> impl DoubleEndedIterator<Item = &'a Demand> + use<'a> {
+        let groups = self.batch.groups.iter();
+        groups.flat_map(|group| std::iter::repeat_n(&*group.demand, group.count as usize))
+    }
+
+    fn placements(&self) -> Vec<Option<Placed>> {
+        let placed = |(spot, demand): (&Option<Spot>, &Demand)| {
+            let spot = spot.as_ref()?;
+            let disks = &self.disks[spot.disks_start..];
+            let pool = |(pool, _): &(u32, u64)| {
+                (*pool != NO_POOL).then(|| self.columns.pools.row(*pool).key.clone())
+            };
+            Some(Placed {
+                host: Arc::clone(&self.columns.host(spot.host).name),
+                score: spot.score,
+                disks: disks.iter().take(demand.disks.len()).map(pool).collect(),
+                is_over_committed: spot.is_over_committed,
+            })
+        };
+        self.spots.iter().zip(self.demands()).map(placed).collect()
+    }
+
+    /// Gives all back, the last first.
+    fn undo(&mut self) {
+        let total: usize = self.spots.len();
+        let demands: Vec<&Demand> = self.demands().take(total).collect();
+        for (spot, demand) in self.spots.iter().zip(demands).rev() {
+            if let Some(spot) = spot {
+                let held = held(demand, &self.disks[spot.disks_start..]);
+                self.columns.hold(spot.host, held, Direction::GiveBack);
+            }
+        }
+    }
+}
+
+/// What an instance takes; `disks` may go on with those of others.
+fn held<'a>(demand: &Demand, disks: &'a [(u32, u64)]) -> Held<'a> {
+    Held {
+        vcpus: u64::from(demand.vcpus),
+        memory_bytes: demand.memory.0,
+        disks: &disks[..demand.disks.len().min(disks.len())],
+        is_starting: true,
+    }
+}

@@ -1,0 +1,83 @@
+//! The classes that are kept between decisions: those asked for last.
+//!
+//! Knows demands and profiles by value. Must not know batches. What was thrown away is made anew, and says the same.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{
+    class::Class,
+    columns::Columns,
+    need::{Lists, Need},
+    request::{Demand, Profile},
+};
+
+/// Classes kept at most. Real streams have 15 to 460. Tests keep few, so that they throw some away.
+const KEPT_MAX: usize = if cfg!(test) { 3 } else { 1024 };
+
+/// Scores kept at most, all classes together: 8 bytes each, so 64 MiB.
+const KEPT_SCORES_MAX: usize = 8 << 20;
+
+/// Classes that are kept however many hosts there are: below it, a mixed stream would make them anew all the time.
+const KEPT_MIN: usize = if cfg!(test) { 2 } else { 16 };
+
+type Key = (Arc<Demand>, Profile);
+
+#[derive(Debug)]
+struct Kept {
+    class: Class,
+    key: Key,
+    last_used: u64,
+}
+
+/// See above.
+#[derive(Debug, Default)]
+pub(super) struct Classes {
+    kept: Vec<Kept>,
+    places: HashMap<Key, usize>,
+    uses: u64,
+    /// Of classes thrown away: places that were told before hold no more once it grows.
+    pub(super) evictions: u64,
+}
+
+impl Classes {
+    /// The place of this class; made if it is not kept.
+    pub(super) fn place(
+        &mut self,
+        demand: &Arc<Demand>,
+        profile: Profile,
+        lists: &Lists,
+        columns: &Columns,
+    ) -> usize {
+        self.uses += 1;
+        let key = (Arc::clone(demand), profile);
+        if let Some(place) = self.places.get(&key).copied() {
+            self.kept[place].last_used = self.uses;
+            return place;
+        }
+        let class = Class::new(Need::new(demand, lists.clone(), columns), profile, columns);
+        let kept = Kept { class, key: key.clone(), last_used: self.uses };
+        let place = if self.kept.len() < kept_max(columns.len()) {
+            self.kept.push(kept);
+            self.kept.len() - 1
+        } else {
+            self.evictions += 1;
+            let oldest = (0..self.kept.len()).min_by_key(|place| self.kept[*place].last_used).unwrap_or(0);
+            self.places.remove(&self.kept[oldest].key);
+            self.kept[oldest] = kept;
+            oldest
+        };
+        self.places.insert(key, place);
+        place
+    }
+
+    /// The class at this place, up to date.
+    pub(super) fn current(&mut self, place: usize, columns: &Columns) -> &Class {
+        let class = &mut self.kept[place].class;
+        class.catch_up(columns);
+        class
+    }
+}
+
+fn kept_max(host_count: usize) -> usize {
+    (KEPT_SCORES_MAX / host_count.max(1)).clamp(KEPT_MIN, KEPT_MAX)
+}

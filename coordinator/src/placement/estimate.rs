@@ -1,0 +1,140 @@
+//! How many instances of one demand fit, and where one fits best.
+//!
+//! Knows one class, and divides instead of placing. Must not change anything.
+
+use std::{cmp::Ordering, collections::HashMap, sync::Arc};
+
+use super::{
+    class::Class,
+    classes::Classes,
+    columns::Columns,
+    decision::{Candidate, Estimate},
+    disks::{Choice, DiskPlan},
+    explain,
+    host::Resource,
+    need::{Lists, Need},
+    request::Question,
+    weighers,
+};
+
+/// Instances on one host at most, for demands that ask for next to nothing. libvirt itself ends far below.
+const PER_HOST_MAX: u64 = 100_000;
+
+/// What is taken of pools while counting, by number.
+type Used = HashMap<u32, u64>;
+
+/// On each host alone, and in all: there hosts take what they can in the order of their names, so that what they share
+/// counts once. With disks that may go to one of several shared pools, more may fit in all.
+pub(super) fn estimate(
+    question: &Question,
+    lists: &Lists,
+    columns: &Columns,
+    classes: &mut Classes,
+) -> Estimate {
+    let place = classes.place(&question.demand, question.profile, lists, columns);
+    let class = classes.current(place, columns);
+    let mut estimate = Estimate { rejected: explain::rejected(&class.need, columns), ..Estimate::default() };
+    let mut shared = Used::new();
+    for (host, _) in class.fitting() {
+        let alone = fitting(&class.need, columns, host, &mut Used::new());
+        estimate.total = estimate.total.saturating_add(fitting(&class.need, columns, host, &mut shared));
+        estimate.hosts.push((Arc::clone(&columns.host(host).name), alone));
+    }
+    estimate
+}
+
+fn times(resource: Option<&Resource>, each: u64) -> u64 {
+    match resource {
+        _ if each == 0 => PER_HOST_MAX,
+        Some(resource) if each <= resource.room() => resource.headroom() / each,
+        Some(_) | None => 0,
+    }
+}
+
+/// How many fit on this host, on what is left of its pools beside what is used; adds what they use.
+fn fitting(need: &Need, columns: &Columns, host: usize, used: &mut Used) -> u64 {
+    let most = times(columns.host(host).vcpus.as_ref(), need.vcpus)
+        .min(times(columns.host(host).memory.as_ref(), need.memory_bytes))
+        .min(PER_HOST_MAX);
+    let row = columns.row(host);
+    if need.demand.disks.is_empty() {
+        return most;
+    }
+    match need.disk_plan(row.shape) {
+        None | Some(DiskPlan::NoDisks | DiskPlan::NoPool(_)) => 0,
+        Some(DiskPlan::One { position, size_bytes }) => {
+            fill(columns, columns.pool_at(row, *position), *size_bytes, most, used)
+        }
+        Some(DiskPlan::Search(choices)) => match &choices[..] {
+            [only] => only.positions.iter().fold(0, |sum, position| {
+                sum + fill(columns, columns.pool_at(row, *position), only.size_bytes, most - sum, used)
+            }),
+            _ => {
+                let pools_of = |choice: &Choice| {
+                    choice.positions.iter().map(|position| columns.pool_at(row, *position)).collect()
+                };
+                let disks: Vec<(u64, Vec<u32>)> =
+                    choices.iter().map(|choice| (choice.size_bytes, pools_of(choice))).collect();
+                (0..most).take_while(|_| lay(columns, &disks, used)).fold(0, |count, _| count + 1)
+            }
+        },
+    }
+}
+
+/// Disks of one size in one pool.
+fn fill(columns: &Columns, pool: u32, size_bytes: u64, most: u64, used: &mut Used) -> u64 {
+    let Some(resource) = columns.pools.row(pool).resource else { return 0 };
+    let used = used.entry(pool).or_default();
+    let left = Resource { promised: resource.promised.saturating_add(*used), ..resource };
+    let count = times(Some(&left), size_bytes).min(most);
+    *used = used.saturating_add(count.saturating_mul(size_bytes));
+    count
+}
+
+/// The disks of one instance, each in the first pool with room.
+fn lay(columns: &Columns, disks: &[(u64, Vec<u32>)], used: &mut Used) -> bool {
+    let mut laid: Vec<(u32, u64)> = Vec::with_capacity(disks.len());
+    for (size_bytes, pools) in disks {
+        let has_room = |pool: &&u32| {
+            let Some(resource) = columns.pools.row(**pool).resource else { return false };
+            let own: u64 = laid.iter().filter(|(at, _)| at == *pool).map(|(_, bytes)| bytes).sum();
+            let others = used.get(*pool).copied().unwrap_or(0);
+            let asked = own.saturating_add(*size_bytes);
+            asked <= resource.physical && asked <= resource.headroom().saturating_sub(others)
+        };
+        match pools.iter().find(has_room) {
+            Some(pool) => laid.push((*pool, *size_bytes)),
+            None => return false,
+        }
+    }
+    for (pool, bytes) in laid {
+        *used.entry(pool).or_default() += bytes;
+    }
+    true
+}
+
+/// The best hosts for one instance, best first.
+pub(super) fn candidates(
+    question: &Question,
+    lists: &Lists,
+    columns: &Columns,
+    classes: &mut Classes,
+    candidates_max: usize,
+) -> Vec<Candidate> {
+    let place = classes.place(&question.demand, question.profile, lists, columns);
+    let class: &Class = classes.current(place, columns);
+    let mut hosts: Vec<(usize, f64)> = class.fitting().collect();
+    let better = |a: &(usize, f64), b: &(usize, f64)| {
+        b.1.partial_cmp(&a.1).unwrap_or(Ordering::Equal).then(a.0.cmp(&b.0))
+    };
+    if candidates_max < hosts.len() {
+        hosts.select_nth_unstable_by(candidates_max, better);
+        hosts.truncate(candidates_max);
+    }
+    hosts.sort_unstable_by(better);
+    let candidate = |(host, score): (usize, f64)| {
+        let weights = weighers::weights(class.need.added, &columns.row(host).load);
+        Candidate { host: Arc::clone(&columns.host(host).name), score, weights }
+    };
+    hosts.into_iter().map(candidate).collect()
+}

@@ -1,0 +1,233 @@
+//! The exhaustive search, written plainly: for each instance every host is looked at.
+//!
+//! Knows hosts and demands as they were given, and the weighers; nothing of what the solver keeps. It says what is right,
+//! for tests, and what a search costs, for benchmarks. Nothing else may use it.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{
+    host::{PlacementHost, Pool, PoolKey, Resource},
+    request::{Batch, Completeness, Demand, DiskPlace},
+    solver::Then,
+    weighers::{Added, Load, score},
+};
+
+/// What changes of a host.
+#[derive(Debug, Clone, Copy)]
+struct Figures {
+    vcpus: Option<Resource>,
+    memory: Option<Resource>,
+    starting: u32,
+    load: Load,
+}
+
+/// What does not change of a demand and a host.
+#[derive(Debug, Clone, Default)]
+struct Prepared {
+    suits: bool,
+    /// Every way to lay its disks, first choice first: numbers of pools and sizes.
+    layouts: Vec<Vec<(usize, u64)>>,
+}
+
+/// Where an instance goes: the number of the host by name, the score's bits, and the pools of its disks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The host.
+    pub host: Arc<str>,
+    /// Bit for bit.
+    pub score_bits: u64,
+    /// Of each disk.
+    pub disks: Vec<PoolKey>,
+}
+
+/// See above.
+#[derive(Debug)]
+pub struct Reference {
+    /// Sorted by name.
+    hosts: Vec<PlacementHost>,
+    figures: Vec<Figures>,
+    pools: Vec<Pool>,
+    numbers: HashMap<PoolKey, usize>,
+    /// Numbers of each host's own pools.
+    local: Vec<Vec<usize>>,
+    prepared: HashMap<Arc<Demand>, Vec<Prepared>>,
+}
+
+impl Reference {
+    /// Of these hosts and pools, in any order.
+    #[must_use]
+    pub fn new(mut hosts: Vec<PlacementHost>, pools: Vec<Pool>) -> Self {
+        hosts.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut seen_by: HashMap<PoolKey, Vec<usize>> = HashMap::new();
+        for (number, host) in hosts.iter().enumerate() {
+            for listed in host.pools.iter().flatten() {
+                seen_by.entry(listed.pool.clone()).or_default().push(number);
+            }
+        }
+        let mut local = vec![Vec::new(); hosts.len()];
+        for (number, pool) in pools.iter().enumerate().filter(|(_, pool)| !pool.is_shared) {
+            let seen_by = seen_by.get(&pool.key).map(Vec::as_slice).unwrap_or_default();
+            if let Some(first) = seen_by.first().filter(|first| seen_by.iter().all(|host| host == *first)) {
+                local[*first].push(number);
+            }
+        }
+        let figures = hosts.iter().map(|host| Figures {
+            vcpus: host.vcpus,
+            memory: host.memory,
+            starting: host.starting,
+            load: Load::default(),
+        });
+        let figures = figures.collect();
+        let numbers = pools.iter().enumerate().map(|(number, pool)| (pool.key.clone(), number)).collect();
+        let mut reference = Self { hosts, figures, pools, numbers, local, prepared: HashMap::new() };
+        for host in 0..reference.hosts.len() {
+            reference.weigh(host);
+        }
+        reference
+    }
+
+    fn weigh(&mut self, host: usize) {
+        let local = self.local[host].iter().map(|pool| &self.pools[*pool].resource);
+        let local = local.fold((0, 0), |(left, all), pool| (left + pool.headroom(), all + pool.promisable));
+        let features = self.hosts[host].guest.as_ref().map(|guest| guest.features.len());
+        let figures = &mut self.figures[host];
+        figures.load = Load::new(figures.vcpus, figures.memory, local, features, figures.starting);
+    }
+
+    /// Looks at what no placement changes of this demand, so that a benchmark need not measure it.
+    pub fn prepare(&mut self, demand: &Arc<Demand>) {
+        if !self.prepared.contains_key(demand) {
+            let prepared = self.hosts.iter().map(|host| self.prepared_for(demand, host)).collect();
+            self.prepared.insert(Arc::clone(demand), prepared);
+        }
+    }
+
+    fn prepared_for(&self, demand: &Demand, host: &PlacementHost) -> Prepared {
+        let asks_features = !demand.required.is_empty() || !demand.forbidden.is_empty();
+        let gives = host.guest.as_ref().is_some_and(|guest| {
+            let has = |name: &&str| guest.features.contains(name);
+            demand.required.names().iter().all(has) && !demand.forbidden.names().iter().any(has)
+        });
+        let runs =
+            |model: &String| host.guest.as_ref().is_some_and(|guest| guest.usable_models.contains(model));
+        let suits = host.unknown.is_none()
+            && !host.maintenance
+            && demand.arch.as_ref().is_none_or(|arch| host.arch.as_ref() == Some(arch))
+            && demand.labels.iter().all(|(key, value)| host.labels.get(key) == Some(value))
+            && (!asks_features || gives)
+            && demand.cpu_model.as_ref().is_none_or(runs);
+        Prepared { suits, layouts: self.layouts(demand, host) }
+    }
+
+    fn layouts(&self, demand: &Demand, host: &PlacementHost) -> Vec<Vec<(usize, u64)>> {
+        let mut layouts = vec![Vec::new()];
+        for disk in &demand.disks {
+            let answers = host.pools.iter().flatten().filter(|listed| match &disk.on {
+                DiskPlace::Default => listed.is_default,
+                DiskPlace::Pool(name) | DiskPlace::Class(name) => listed.names.contains(name),
+            });
+            let choices = if matches!(disk.on, DiskPlace::Class(_)) { usize::MAX } else { 1 };
+            let pools: Vec<Option<usize>> =
+                answers.take(choices).map(|listed| self.numbers.get(&listed.pool).copied()).collect();
+            let longer = |layout: &Vec<(usize, u64)>| {
+                let layout = layout.clone();
+                pools.clone().into_iter().flatten().map(move |pool| {
+                    let mut longer = layout.clone();
+                    longer.push((pool, disk.size.0));
+                    longer
+                })
+            };
+            layouts = layouts.iter().flat_map(longer).collect();
+        }
+        layouts
+    }
+
+    fn has_room(&self, layout: &[(usize, u64)]) -> bool {
+        layout.iter().all(|(pool, _)| {
+            let asked: u64 = layout.iter().filter(|(other, _)| other == pool).map(|(_, bytes)| bytes).sum();
+            let resource = &self.pools[*pool].resource;
+            asked <= resource.physical && asked <= resource.promisable.saturating_sub(resource.promised)
+        })
+    }
+
+    fn best(&self, demand: &Arc<Demand>, admitted: &[bool], batch: &Batch) -> Option<(usize, f64, usize)> {
+        let prepared = self.prepared.get(demand)?;
+        let added = Added::new(u64::from(demand.vcpus), demand.memory.0);
+        let has = |resource: &Option<Resource>, asked: u64| {
+            asked == 0
+                || resource.is_some_and(|resource| {
+                    asked <= resource.physical
+                        && asked <= resource.promisable.saturating_sub(resource.promised)
+                })
+        };
+        let mut best: Option<(usize, f64, usize)> = None;
+        for (host, figures) in self.figures.iter().enumerate() {
+            if !prepared[host].suits || !admitted[host] {
+                continue;
+            }
+            if !has(&figures.vcpus, u64::from(demand.vcpus)) || !has(&figures.memory, demand.memory.0) {
+                continue;
+            }
+            let layouts = &prepared[host].layouts;
+            let Some(layout) = layouts.iter().position(|layout| self.has_room(layout)) else { continue };
+            let score = score(&batch.profile, added, &figures.load);
+            if best.is_none_or(|(_, highest, _)| score > highest) {
+                best = Some((host, score, layout));
+            }
+        }
+        best
+    }
+
+    /// What the solver must decide; forced hosts are not its business. Places are None where nothing is granted.
+    pub fn decide(&mut self, batch: &Batch, then: Then) -> Vec<Option<Found>> {
+        let before = (self.figures.clone(), self.pools.clone());
+        let is_admitted = |host: &PlacementHost| {
+            batch.admitted.as_ref().is_none_or(|names| names.contains(&host.name))
+                && !batch.excluded.contains(&host.name)
+        };
+        let admitted: Vec<bool> = self.hosts.iter().map(is_admitted).collect();
+        let mut found = Vec::new();
+        for group in &batch.groups {
+            self.prepare(&group.demand);
+            for _ in 0..group.count {
+                let best = self.best(&group.demand, &admitted, batch);
+                found.push(best.map(|(host, score, layout)| self.take(&group.demand, host, score, layout)));
+            }
+        }
+        let placed = found.iter().flatten().count();
+        let is_granted = match batch.completeness {
+            Completeness::All => placed == found.len(),
+            Completeness::AtLeast(least) => placed >= least as usize,
+            Completeness::BestEffort => true,
+        };
+        if !is_granted {
+            found.fill(None);
+        }
+        if !is_granted || then == Then::Undo {
+            (self.figures, self.pools) = before;
+        }
+        found
+    }
+
+    fn take(&mut self, demand: &Arc<Demand>, host: usize, score: f64, layout: usize) -> Found {
+        let layout = self.prepared[demand][host].layouts[layout].clone();
+        for (pool, bytes) in &layout {
+            self.pools[*pool].resource.promised += bytes;
+        }
+        let figures = &mut self.figures[host];
+        figures.starting += 1;
+        for (resource, amount) in
+            [(&mut figures.vcpus, u64::from(demand.vcpus)), (&mut figures.memory, demand.memory.0)]
+        {
+            if let Some(resource) = resource {
+                resource.promised += amount;
+            }
+        }
+        self.weigh(host);
+        Found {
+            host: Arc::clone(&self.hosts[host].name),
+            score_bits: score.to_bits(),
+            disks: layout.iter().map(|(pool, _)| self.pools[*pool].key.clone()).collect(),
+        }
+    }
+}

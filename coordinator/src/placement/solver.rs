@@ -1,0 +1,203 @@
+//! The solver: all hosts, and what is kept between decisions.
+//!
+//! Knows how hosts and pools come, change and go, and hands questions to those who answer them. Must not know where figures
+//! come from, and how long a claim lives.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+    sync::Arc,
+};
+
+use vmuster_proto::model::Bytes;
+
+use super::{
+    batch::Run,
+    classes::Classes,
+    columns::{Columns, Direction, Held},
+    decision::{Candidate, Decision, Estimate, Placed},
+    estimate,
+    host::{PlacementHost, Pool, PoolKey},
+    need::Lists,
+    request::{Batch, Demand, Question},
+};
+
+/// What is done with a decision that is granted. One that is not is always undone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// Nothing is held: the next decision finds all as this one did.
+    Undo,
+    /// What was placed is held.
+    Keep,
+}
+
+/// What one instance holds of a host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// At most at any time.
+    pub vcpus: u64,
+    /// At most at any time.
+    pub memory: Bytes,
+    /// Of each pool; the same pool may stand here twice. Pools of which nothing was said are passed over.
+    pub disks: Vec<(PoolKey, Bytes)>,
+    /// The host does not show it yet.
+    pub is_starting: bool,
+}
+
+impl Taken {
+    /// What [`Solver::decide`] takes for an instance that it keeps.
+    #[must_use]
+    pub fn of(demand: &Demand, placed: &Placed) -> Self {
+        let disks = placed.disks.iter().zip(&demand.disks);
+        Self {
+            vcpus: u64::from(demand.vcpus),
+            memory: demand.memory,
+            disks: disks.filter_map(|(pool, disk)| Some((pool.clone()?, disk.size))).collect(),
+            is_starting: true,
+        }
+    }
+}
+
+/// All hosts and pools, and for the classes of requests seen last the score of each host.
+///
+/// A decision costs what changed since the last one of its class, not the number of hosts.
+#[derive(Debug, Default)]
+pub struct Solver {
+    columns: Columns,
+    /// Not yet in the columns.
+    arriving: BTreeMap<Arc<str>, PlacementHost>,
+    /// Still in the columns.
+    leaving: BTreeSet<Arc<str>>,
+    classes: Classes,
+}
+
+impl Solver {
+    /// Without hosts.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn index_of(&self, name: &str) -> Option<usize> {
+        self.columns.index_of(name).filter(|_| !self.leaving.contains(name))
+    }
+
+    /// Inserts a host, or replaces the one of this name. Its figures are all that is promised there, claims included.
+    pub fn set_host(&mut self, host: PlacementHost) {
+        match self.index_of(&host.name) {
+            Some(index) => self.columns.replace(index, host),
+            None => {
+                self.arriving.insert(Arc::clone(&host.name), host);
+            }
+        }
+    }
+
+    /// Whether there was one of this name. Its pools stay.
+    pub fn remove_host(&mut self, name: &str) -> bool {
+        if self.arriving.remove(name).is_some() {
+            return true;
+        }
+        let found = self.index_of(name);
+        if let Some(index) = found {
+            self.leaving.insert(Arc::clone(&self.columns.host(index).name));
+        }
+        found.is_some()
+    }
+
+    /// Inserts a pool, or replaces the one of this key. Its figures are all that is promised there, claims included.
+    pub fn set_pool(&mut self, pool: &Pool) {
+        self.columns.set_pool(pool);
+    }
+
+    /// Whether there was one of this key. Hosts that list it: what is left there is not known from now on.
+    pub fn remove_pool(&mut self, key: &PoolKey) -> bool {
+        self.columns.remove_pool(key)
+    }
+
+    /// With what is promised now.
+    #[must_use]
+    pub fn host(&self, name: &str) -> Option<&PlacementHost> {
+        self.arriving.get(name).or_else(|| Some(self.columns.host(self.index_of(name)?)))
+    }
+
+    /// With what is promised now.
+    #[must_use]
+    pub fn pool(&self, key: &PoolKey) -> Option<Pool> {
+        self.columns.pools.said(key)
+    }
+
+    /// How many hosts there are.
+    #[must_use]
+    pub fn host_count(&self) -> usize {
+        self.columns.len() - self.leaving.len() + self.arriving.len()
+    }
+
+    /// Hosts that come and go are taken in together, by the next question: each moves all that follow it.
+    fn settle(&mut self) {
+        if self.arriving.is_empty() && self.leaving.is_empty() && !self.columns.is_worn() {
+            return;
+        }
+        let (hosts, pools) = mem::take(&mut self.columns).into_parts();
+        let staying = hosts.into_iter().filter(|host| !self.leaving.contains(&host.name));
+        let mut all: BTreeMap<Arc<str>, PlacementHost> =
+            staying.map(|host| (Arc::clone(&host.name), host)).collect();
+        all.append(&mut self.arriving);
+        self.leaving.clear();
+        self.columns = Columns::new(all, pools);
+        self.classes = Classes::default();
+    }
+
+    /// Places a batch. What is granted is held until it is released if it is to be kept; else all is as before.
+    pub fn decide(&mut self, batch: &Batch, then: Then) -> Decision {
+        self.settle();
+        let lists = Lists::new(batch.admitted.as_ref(), &batch.excluded, &self.columns);
+        // Whoever names hosts, names others each time: that is not kept, and pushes nothing out.
+        let mut own = Classes::default();
+        let classes = if lists.are_empty() { &mut self.classes } else { &mut own };
+        Run::new(batch, &lists, &mut self.columns, classes).decide(then)
+    }
+
+    /// How many instances of a demand fit, on each host alone and in all.
+    pub fn estimate(&mut self, question: &Question) -> Estimate {
+        self.settle();
+        let lists = Lists::new(question.admitted.as_ref(), &question.excluded, &self.columns);
+        let mut own = Classes::default();
+        let classes = if lists.are_empty() { &mut self.classes } else { &mut own };
+        estimate::estimate(question, &lists, &self.columns, classes)
+    }
+
+    /// The best hosts for one instance, best first.
+    pub fn candidates(&mut self, question: &Question, candidates_max: usize) -> Vec<Candidate> {
+        self.settle();
+        let lists = Lists::new(question.admitted.as_ref(), &question.excluded, &self.columns);
+        let mut own = Classes::default();
+        let classes = if lists.are_empty() { &mut self.classes } else { &mut own };
+        estimate::candidates(question, &lists, &self.columns, classes, candidates_max)
+    }
+
+    /// An instance that was placed by somebody holds this from now on. False: there is no such host, and nothing changed.
+    pub fn consume(&mut self, host: &str, taken: &Taken) -> bool {
+        self.hold(host, taken, Direction::Take)
+    }
+
+    /// An instance holds this no more. False: there is no such host, and nothing changed.
+    pub fn release(&mut self, host: &str, taken: &Taken) -> bool {
+        self.hold(host, taken, Direction::GiveBack)
+    }
+
+    fn hold(&mut self, host: &str, taken: &Taken, direction: Direction) -> bool {
+        self.settle();
+        let Some(index) = self.columns.index_of(host) else { return false };
+        let disks = taken.disks.iter();
+        let disks: Vec<(u32, u64)> =
+            disks.filter_map(|(pool, size)| Some((self.columns.pools.find(pool)?, size.0))).collect();
+        let held = Held {
+            vcpus: taken.vcpus,
+            memory_bytes: taken.memory.0,
+            disks: &disks,
+            is_starting: taken.is_starting,
+        };
+        self.columns.hold(index, held, direction);
+        true
+    }
+}

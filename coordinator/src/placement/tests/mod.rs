@@ -1,0 +1,7 @@
+//! Tests of decisions as a whole.
+
+mod against_brute_force;
+mod against_the_scan;
+mod examples;
+mod refusals;
+mod world;
