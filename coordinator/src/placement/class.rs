@@ -131,11 +131,13 @@ impl Class {
             return;
         }
         let have_facts_changed = columns.have_facts_changed(self.seen);
+        let is_only_taken = columns.is_only_taken(self.seen);
         for host in columns.hosts_since(self.seen) {
             if have_facts_changed && columns.facts_changed(host, self.seen) {
                 self.look_at_facts(host, columns);
             }
-            if self.suits(host) {
+            // What was too full stays so while others only take.
+            if self.suits(host) && !(is_only_taken && self.scores[host] == NO) {
                 self.update(host, columns);
             }
         }

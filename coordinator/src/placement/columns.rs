@@ -90,15 +90,17 @@ pub(super) struct Columns {
     pub(super) guests: Distinct<GuestCpu>,
     pub(super) shapes: Distinct<Shape>,
     generation: u64,
+    /// When anything changed but by taking: only since then may a host that was too full have room.
+    gained_at: u64,
     host_changes: Changes,
     pool_changes: Changes,
 }
 
 impl Columns {
     /// Of these hosts and pools, in any order.
-    pub(super) fn new(hosts: BTreeMap<Arc<str>, PlacementHost>, pools: Vec<Pool>) -> Self {
+    pub(super) fn new(hosts: BTreeMap<Arc<str>, PlacementHost>, pools: &[Pool]) -> Self {
         let mut columns = Self::default();
-        for pool in &pools {
+        for pool in pools {
             columns.set_pool(pool);
         }
         columns.host_changes.resize(hosts.len());
@@ -139,6 +141,11 @@ impl Columns {
 
     pub(super) fn facts(&self, index: usize) -> &Facts {
         &self.facts[index]
+    }
+
+    /// Whether since this generation instances took, and nothing else changed.
+    pub(super) fn is_only_taken(&self, generation: u64) -> bool {
+        self.gained_at <= generation
     }
 
     /// Whether any host's facts changed after this generation.
@@ -208,6 +215,7 @@ impl Columns {
         self.facts[index] = facts;
         self.refresh(index);
         self.mark_host(index);
+        self.gained_at = self.generation;
         if is_shape_new || facts != old {
             self.facts_changed[index] = self.generation;
             self.facts_changed_last = self.generation;
@@ -277,6 +285,7 @@ impl Columns {
         } else {
             self.refresh_hosts_of(pool);
         }
+        self.gained_at = self.generation;
     }
 
     /// An instance takes what it needs of this host, or gives it back.
@@ -284,6 +293,9 @@ impl Columns {
         self.count(index, held, direction);
         self.refresh(index);
         self.mark_host(index);
+        if direction == Direction::GiveBack {
+            self.gained_at = self.generation;
+        }
     }
 
     /// These hosts get back what was held; the last first.
@@ -301,6 +313,7 @@ impl Columns {
             self.refresh(index);
             self.mark_host(index);
         }
+        self.gained_at = self.generation;
     }
 
     /// The figures alone; the row is another's business.
