@@ -168,8 +168,8 @@ impl Class {
             let number = u32::try_from(pool).unwrap_or(u32::MAX);
             let state = self.pool_state(number, columns);
             let row = columns.pools.row(number);
-            let is_same = self.pools[pool] == state && state != PoolState::Some;
-            if is_same && row.shared_since <= self.seen {
+            // One that became shared since has had all its hosts marked, so they were looked at above.
+            if self.pools[pool] == state && state != PoolState::Some {
                 continue;
             }
             self.pools[pool] = state;

@@ -249,7 +249,7 @@ impl Columns {
 
     /// Whether a pool is shared decides who keeps account of it.
     fn find_shared(&mut self, pool: u32) {
-        if self.pools.find_shared(pool, self.generation + 1) {
+        if self.pools.find_shared(pool) {
             self.mark_pool(pool);
             self.refresh_hosts_of(pool);
         }
