@@ -44,6 +44,7 @@ soak: setup
 bench: setup
 	$(CARGO) bench --locked -p vmuster-tests --bench agent
 	$(CARGO) bench --locked -p vmuster-tests --bench cluster
+	$(CARGO) bench --locked -p vmuster-tests --bench placement
 
 # A target's time; cpuinfo and mountinfo have five times as much.
 FUZZ_SECONDS ?= 120

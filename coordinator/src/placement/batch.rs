@@ -70,6 +70,11 @@ impl<'a> Run<'a> {
         if let Some(forced) = &self.batch.forced {
             return self.decide_forced(forced, then);
         }
+        if self.batch.groups.len() > 1 {
+            let demands = self.batch.groups.iter().map(|group| &group.demand);
+            self.classes.make(demands, self.batch.profile, self.lists, self.columns);
+            self.evictions = self.classes.evictions;
+        }
         for (number, group) in self.batch.groups.iter().enumerate() {
             let count = group.count as usize;
             let start = self.spots.len();
@@ -105,10 +110,6 @@ impl<'a> Run<'a> {
     }
 
     fn class_place(&mut self, demand: &Arc<Demand>) -> usize {
-        if self.classes.evictions != self.evictions {
-            self.places.clear();
-            self.evictions = self.classes.evictions;
-        }
         if let Some(place) = self.places.get(&Arc::as_ptr(demand)) {
             return *place;
         }
@@ -117,7 +118,9 @@ impl<'a> Run<'a> {
             self.places.clear();
             self.evictions = self.classes.evictions;
         }
-        self.places.insert(Arc::as_ptr(demand), place);
+        if self.batch.groups.len() > 1 {
+            self.places.insert(Arc::as_ptr(demand), place);
+        }
         place
     }
 
@@ -206,12 +209,11 @@ impl<'a> Run<'a> {
     fn undo(&mut self) {
         let total: usize = self.spots.len();
         let demands: Vec<&Demand> = self.demands().take(total).collect();
-        for (spot, demand) in self.spots.iter().zip(demands).rev() {
-            if let Some(spot) = spot {
-                let held = held(demand, &self.disks[spot.disks_start..]);
-                self.columns.hold(spot.host, held, Direction::GiveBack);
-            }
-        }
+        let taken = self.spots.iter().zip(demands).rev().filter_map(|(spot, demand)| {
+            let spot = spot.as_ref()?;
+            Some((spot.host, held(demand, &self.disks[spot.disks_start..])))
+        });
+        self.columns.give_back(taken);
     }
 }
 

@@ -51,37 +51,30 @@ pub(super) struct Class {
 impl Class {
     /// Looks at every host, once.
     pub(super) fn new(need: Need, profile: Profile, columns: &Columns) -> Self {
-        let host_count = columns.len();
-        let mut class = Self {
+        let mut class = Self::unseen(need, profile, columns);
+        look([&mut class], columns);
+        class
+    }
+
+    /// To be shown all hosts by [`look`].
+    pub(super) fn unseen(need: Need, profile: Profile, columns: &Columns) -> Self {
+        let block_count = columns.len().div_ceil(BLOCK);
+        Self {
             need,
             profile,
             seen: columns.generation(),
-            suiting: Vec::with_capacity(host_count.div_ceil(BLOCK)),
-            scores: vec![NO; host_count],
-            blocks: Vec::with_capacity(host_count.div_ceil(BLOCK)),
-            blocks_of_blocks: Vec::new(),
+            suiting: Vec::with_capacity(block_count),
+            scores: vec![NO; columns.len()],
+            blocks: Vec::with_capacity(block_count),
+            blocks_of_blocks: Vec::with_capacity(block_count.div_ceil(BLOCK)),
             pools: Vec::new(),
-        };
-        for start in (0..host_count).step_by(BLOCK) {
-            class.add_block(start, host_count.min(start + BLOCK), columns);
         }
-        class.blocks_of_blocks = class.blocks.chunks(BLOCK).map(highest).collect();
-        if !class.need.demand.disks.is_empty() {
-            let pools = 0..u32::try_from(columns.pools.len()).unwrap_or(u32::MAX);
-            class.pools = pools
-                .map(|pool| match columns.pools.row(pool).is_shared {
-                    true => class.pool_state(pool, columns),
-                    false => PoolState::Unseen,
-                })
-                .collect();
-        }
-        class
     }
 
     fn add_block(&mut self, start: usize, end: usize, columns: &Columns) {
         let mut passing = [true; BLOCK];
         let passing = &mut passing[..end - start];
-        for filter in FILTERS.iter().filter(|filter| !filter.is_consumable()) {
+        for filter in FILTERS.iter().filter(|filter| !filter.is_consumable() && filter.asks(&self.need)) {
             filter.pass(&self.need, columns, start..end, passing);
         }
         let mut bits = 0;
@@ -94,6 +87,18 @@ impl Class {
         }
         self.suiting.push(bits);
         self.blocks.push(best);
+    }
+
+    fn sum_up(&mut self, columns: &Columns) {
+        self.blocks_of_blocks.extend(self.blocks.chunks(BLOCK).map(highest));
+        if self.need.demand.disks.is_empty() {
+            return;
+        }
+        let pools = 0..u32::try_from(columns.pools.len()).unwrap_or(u32::MAX);
+        let states = pools.map(|pool| {
+            if columns.pools.row(pool).is_shared { self.pool_state(pool, columns) } else { PoolState::Unseen }
+        });
+        self.pools = states.collect();
     }
 
     /// Of a host that suits.
@@ -125,11 +130,14 @@ impl Class {
         if self.seen == columns.generation() {
             return;
         }
+        let have_facts_changed = columns.have_facts_changed(self.seen);
+        let is_only_taken = columns.is_only_taken(self.seen);
         for host in columns.hosts_since(self.seen) {
-            if columns.facts(host).changed_at > self.seen {
+            if have_facts_changed && columns.facts_changed(host, self.seen) {
                 self.look_at_facts(host, columns);
             }
-            if self.suits(host) {
+            // What was too full stays so while others only take.
+            if self.suits(host) && !(is_only_taken && self.scores[host] == NO) {
                 self.update(host, columns);
             }
         }
@@ -160,8 +168,8 @@ impl Class {
             let number = u32::try_from(pool).unwrap_or(u32::MAX);
             let state = self.pool_state(number, columns);
             let row = columns.pools.row(number);
-            let is_same = self.pools[pool] == state && state != PoolState::Some;
-            if is_same && row.shared_since <= self.seen {
+            // One that became shared since has had all its hosts marked, so they were looked at above.
+            if self.pools[pool] == state && state != PoolState::Some {
                 continue;
             }
             self.pools[pool] = state;
@@ -207,16 +215,28 @@ impl Class {
         if best == NO {
             return None;
         }
-        let is_best = |score: &f64| *score == best;
-        let above = self.blocks_of_blocks.iter().position(is_best)?;
-        let block = above * BLOCK + chunk(&self.blocks, above).iter().position(is_best)?;
-        let host = block * BLOCK + chunk(&self.scores, block).iter().position(is_best)?;
+        let above = place_of(best, &self.blocks_of_blocks)?;
+        let block = above * BLOCK + place_of(best, chunk(&self.blocks, above))?;
+        let host = block * BLOCK + place_of(best, chunk(&self.scores, block))?;
         Some((host, self.scores[host]))
     }
 
     /// Hosts that can take it, in their order, with their scores.
     pub(super) fn fitting(&self) -> impl Iterator<Item = (usize, f64)> {
         self.scores.iter().copied().enumerate().filter(|(_, score)| *score != NO)
+    }
+}
+
+/// Shows all hosts to new classes, block after block: what is read of a host is read once for all of them.
+pub(super) fn look<'a>(classes: impl IntoIterator<Item = &'a mut Class>, columns: &Columns) {
+    let mut classes: Vec<&mut Class> = classes.into_iter().collect();
+    for start in (0..columns.len()).step_by(BLOCK) {
+        for class in &mut classes {
+            class.add_block(start, columns.len().min(start + BLOCK), columns);
+        }
+    }
+    for class in classes {
+        class.sum_up(columns);
     }
 }
 
@@ -237,4 +257,12 @@ fn highest(values: &[f64]) -> f64 {
         }
     }
     lanes.into_iter().fold(rest, higher)
+}
+
+/// Of the first that is equal. Eight at a time: the machine compares them at once.
+fn place_of(value: f64, values: &[f64]) -> Option<usize> {
+    const AT_ONCE: usize = 8;
+    let has = |values: &&[f64]| values.iter().fold(false, |has, one| has | (*one == value));
+    let start = values.chunks(AT_ONCE).position(|values| has(&values))? * AT_ONCE;
+    Some(start + values[start..].iter().position(|one| *one == value)?)
 }

@@ -2,10 +2,13 @@
 //!
 //! Knows demands and profiles by value. Must not know batches. What was thrown away is made anew, and says the same.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{
-    class::Class,
+    class::{self, Class},
     columns::Columns,
     need::{Lists, Need},
     request::{Demand, Profile},
@@ -35,6 +38,8 @@ pub(super) struct Classes {
     kept: Vec<Kept>,
     places: HashMap<Key, usize>,
     uses: u64,
+    /// The place asked for last.
+    last: usize,
     /// Of classes thrown away: places that were told before hold no more once it grows.
     pub(super) evictions: u64,
 }
@@ -50,11 +55,49 @@ impl Classes {
     ) -> usize {
         self.uses += 1;
         let key = (Arc::clone(demand), profile);
-        if let Some(place) = self.places.get(&key).copied() {
+        // Mostly the one asked for last: comparing costs less than hashing.
+        let is_last = self.kept.get(self.last).is_some_and(|kept| kept.key == key);
+        let place = if is_last { Some(self.last) } else { self.places.get(&key).copied() };
+        if let Some(place) = place {
             self.kept[place].last_used = self.uses;
+            self.last = place;
             return place;
         }
         let class = Class::new(Need::new(demand, lists.clone(), columns), profile, columns);
+        self.keep(class, key, columns)
+    }
+
+    /// Makes those that are not kept, all at once; what finds no place is made when it is asked for.
+    pub(super) fn make<'a>(
+        &mut self,
+        demands: impl Iterator<Item = &'a Arc<Demand>>,
+        profile: Profile,
+        lists: &Lists,
+        columns: &Columns,
+    ) {
+        let mut keys: Vec<Key> = Vec::new();
+        let mut met: HashSet<*const Demand> = HashSet::new();
+        let mut known: HashSet<Key> = HashSet::new();
+        for demand in demands.filter(|demand| met.insert(Arc::as_ptr(demand))) {
+            let key = (Arc::clone(demand), profile);
+            if keys.len() < kept_max(columns.len())
+                && !self.places.contains_key(&key)
+                && known.insert(key.clone())
+            {
+                keys.push(key);
+            }
+        }
+        let need = |key: &Key| Need::new(&key.0, lists.clone(), columns);
+        let mut classes: Vec<Class> =
+            keys.iter().map(|key| Class::unseen(need(key), profile, columns)).collect();
+        class::look(&mut classes, columns);
+        for (class, key) in classes.into_iter().zip(keys) {
+            self.keep(class, key, columns);
+        }
+    }
+
+    fn keep(&mut self, class: Class, key: Key, columns: &Columns) -> usize {
+        self.uses += 1;
         let kept = Kept { class, key: key.clone(), last_used: self.uses };
         let place = if self.kept.len() < kept_max(columns.len()) {
             self.kept.push(kept);
@@ -67,6 +110,7 @@ impl Classes {
             oldest
         };
         self.places.insert(key, place);
+        self.last = place;
         place
     }
 

@@ -27,15 +27,15 @@ pub(super) struct Row {
 }
 
 /// What is read of a host once for each demand.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Facts {
     pub(super) is_known: bool,
     pub(super) in_maintenance: bool,
     pub(super) arch: u32,
     pub(super) labels: u32,
     pub(super) guest: u32,
-    /// When any of these changed, or the shape.
-    pub(super) changed_at: u64,
+    /// Of its guest CPU; the largest number where that is not known.
+    feature_count: u32,
 }
 
 /// A host's list of pools, without which pools they are: names, and whether it is the default.
@@ -78,6 +78,10 @@ pub(super) struct Columns {
     hosts: Vec<PlacementHost>,
     rows: Vec<Row>,
     facts: Vec<Facts>,
+    /// When any of a host's facts changed, or its shape.
+    facts_changed: Vec<u64>,
+    /// Of all hosts, the latest.
+    facts_changed_last: u64,
     /// Numbers of the hosts' pools; where a host's begin is in its row.
     pool_numbers: Vec<u32>,
     pub(super) pools: Pools,
@@ -86,15 +90,17 @@ pub(super) struct Columns {
     pub(super) guests: Distinct<GuestCpu>,
     pub(super) shapes: Distinct<Shape>,
     generation: u64,
+    /// When anything changed but by taking: only since then may a host that was too full have room.
+    gained_at: u64,
     host_changes: Changes,
     pool_changes: Changes,
 }
 
 impl Columns {
     /// Of these hosts and pools, in any order.
-    pub(super) fn new(hosts: BTreeMap<Arc<str>, PlacementHost>, pools: Vec<Pool>) -> Self {
+    pub(super) fn new(hosts: BTreeMap<Arc<str>, PlacementHost>, pools: &[Pool]) -> Self {
         let mut columns = Self::default();
-        for pool in &pools {
+        for pool in pools {
             columns.set_pool(pool);
         }
         columns.host_changes.resize(hosts.len());
@@ -107,8 +113,9 @@ impl Columns {
                 arch: UNKNOWN,
                 labels: UNKNOWN,
                 guest: UNKNOWN,
-                changed_at: 0,
+                feature_count: u32::MAX,
             });
+            columns.facts_changed.push(0);
             columns.hosts.push(PlacementHost { pools: None, ..PlacementHost::new(Arc::clone(&host.name)) });
             columns.replace(index, host);
         }
@@ -134,6 +141,21 @@ impl Columns {
 
     pub(super) fn facts(&self, index: usize) -> &Facts {
         &self.facts[index]
+    }
+
+    /// Whether since this generation instances took, and nothing else changed.
+    pub(super) fn is_only_taken(&self, generation: u64) -> bool {
+        self.gained_at <= generation
+    }
+
+    /// Whether any host's facts changed after this generation.
+    pub(super) fn have_facts_changed(&self, generation: u64) -> bool {
+        self.facts_changed_last > generation
+    }
+
+    /// Whether this host's did.
+    pub(super) fn facts_changed(&self, index: usize, generation: u64) -> bool {
+        self.facts_changed[index] > generation
     }
 
     pub(super) fn index_of(&self, name: &str) -> Option<usize> {
@@ -173,7 +195,7 @@ impl Columns {
     /// The host at this place is now this one, of the same name.
     pub(super) fn replace(&mut self, index: usize, host: PlacementHost) {
         let old_pools = self.hosts[index].pools.take();
-        let is_shape_new = old_pools != host.pools || self.facts[index].changed_at == 0;
+        let is_shape_new = old_pools != host.pools || self.facts_changed[index] == 0;
         self.hosts[index] = host;
         if is_shape_new {
             self.set_host_pools(index, old_pools.as_deref().unwrap_or_default());
@@ -181,22 +203,23 @@ impl Columns {
         let host = &self.hosts[index];
         let old = self.facts[index];
         let arch = host.arch.as_ref().map(|arch| Arc::new(arch.clone()));
-        let mut facts = Facts {
+        let features = host.guest.as_ref().and_then(|guest| u32::try_from(guest.features.len()).ok());
+        let facts = Facts {
             is_known: host.unknown.is_none(),
             in_maintenance: host.maintenance,
             arch: arch.map_or(UNKNOWN, |arch| self.arches.number(&arch)),
             labels: self.labels.number(&Arc::new(host.labels.clone())),
             guest: host.guest.as_ref().map_or(UNKNOWN, |guest| self.guests.number(guest)),
-            changed_at: old.changed_at,
+            feature_count: features.unwrap_or(u32::MAX),
         };
-        let told =
-            |facts: &Facts| (facts.is_known, facts.in_maintenance, facts.arch, facts.labels, facts.guest);
+        self.facts[index] = facts;
         self.refresh(index);
         self.mark_host(index);
-        if is_shape_new || told(&facts) != told(&old) {
-            facts.changed_at = self.generation;
+        self.gained_at = self.generation;
+        if is_shape_new || facts != old {
+            self.facts_changed[index] = self.generation;
+            self.facts_changed_last = self.generation;
         }
-        self.facts[index] = facts;
     }
 
     fn set_host_pools(&mut self, index: usize, old: &[HostPool]) {
@@ -226,7 +249,7 @@ impl Columns {
 
     /// Whether a pool is shared decides who keeps account of it.
     fn find_shared(&mut self, pool: u32) {
-        if self.pools.find_shared(pool, self.generation + 1) {
+        if self.pools.find_shared(pool) {
             self.mark_pool(pool);
             self.refresh_hosts_of(pool);
         }
@@ -262,10 +285,39 @@ impl Columns {
         } else {
             self.refresh_hosts_of(pool);
         }
+        self.gained_at = self.generation;
     }
 
     /// An instance takes what it needs of this host, or gives it back.
     pub(super) fn hold(&mut self, index: usize, held: Held<'_>, direction: Direction) {
+        self.count(index, held, direction);
+        self.refresh(index);
+        self.mark_host(index);
+        if direction == Direction::GiveBack {
+            self.gained_at = self.generation;
+        }
+    }
+
+    /// These hosts get back what was held; the last first.
+    pub(super) fn give_back<'a>(&mut self, all: impl Iterator<Item = (usize, Held<'a>)>) {
+        let mut touched = Vec::new();
+        for (index, held) in all {
+            self.count(index, held, Direction::GiveBack);
+            if touched.last() != Some(&index) {
+                touched.push(index);
+            }
+        }
+        touched.sort_unstable();
+        touched.dedup();
+        for index in touched {
+            self.refresh(index);
+            self.mark_host(index);
+        }
+        self.gained_at = self.generation;
+    }
+
+    /// The figures alone; the row is another's business.
+    fn count(&mut self, index: usize, held: Held<'_>, direction: Direction) {
         for (pool, bytes) in held.disks.iter().filter(|(pool, _)| *pool != NO_POOL) {
             let change =
                 |resource: &mut Resource| resource.promised = direction.apply(resource.promised, *bytes);
@@ -290,8 +342,6 @@ impl Columns {
                 Direction::GiveBack => host.starting.saturating_sub(1),
             };
         }
-        self.refresh(index);
-        self.mark_host(index);
     }
 
     /// Makes the row anew of what is so now.
@@ -312,8 +362,7 @@ impl Columns {
                 promisable = promisable.saturating_add(resource.promisable);
             }
         }
-        // Counted when the host came, and the same while it has this CPU.
-        let feature_count = host.guest.as_ref().map(|guest| guest.features.len());
+        let feature_count = self.facts[index].feature_count;
         let row = &mut self.rows[index];
         row.load = Load::new(host.vcpus, host.memory, (left, promisable), feature_count, host.starting);
         row.vcpus_room = host.vcpus.as_ref().map_or(0, Resource::room);

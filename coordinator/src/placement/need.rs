@@ -44,7 +44,15 @@ impl Lists {
 
     /// Whether all hosts are admitted.
     pub(super) fn are_empty(&self) -> bool {
-        self.admitted.is_none() && self.excluded.is_none()
+        !self.has_admitted() && !self.has_excluded()
+    }
+
+    pub(super) fn has_admitted(&self) -> bool {
+        self.admitted.is_some()
+    }
+
+    pub(super) fn has_excluded(&self) -> bool {
+        self.excluded.is_some()
     }
 
     pub(super) fn admits(&self, host: usize) -> bool {

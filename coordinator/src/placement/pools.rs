@@ -14,8 +14,6 @@ pub(super) struct PoolRow {
     is_said_shared: bool,
     /// Sorted.
     pub(super) hosts: Vec<u32>,
-    /// When it was last found to be shared. Who looked at it before did not keep account of it.
-    pub(super) shared_since: u64,
     pub(super) is_shared: bool,
 }
 
@@ -40,7 +38,6 @@ impl Pools {
             resource: None,
             is_said_shared: false,
             hosts: Vec::new(),
-            shared_since: 0,
             is_shared: false,
         });
         self.rooms.push(None);
@@ -96,14 +93,11 @@ impl Pools {
     }
 
     /// Looks anew whether it is shared; whether that changed.
-    pub(super) fn find_shared(&mut self, number: u32, generation: u64) -> bool {
+    pub(super) fn find_shared(&mut self, number: u32) -> bool {
         let row = &mut self.rows[number as usize];
         let is_shared = row.is_said_shared || row.hosts.len() > 1;
         let is_changed = is_shared != row.is_shared;
         row.is_shared = is_shared;
-        if is_changed && is_shared {
-            row.shared_since = generation;
-        }
         is_changed
     }
 

@@ -89,9 +89,11 @@ impl Reference {
     fn weigh(&mut self, host: usize) {
         let local = self.local[host].iter().map(|pool| &self.pools[*pool].resource);
         let local = local.fold((0, 0), |(left, all), pool| (left + pool.headroom(), all + pool.promisable));
-        let features = self.hosts[host].guest.as_ref().map(|guest| guest.features.len());
+        let features =
+            self.hosts[host].guest.as_ref().and_then(|guest| u32::try_from(guest.features.len()).ok());
         let figures = &mut self.figures[host];
-        figures.load = Load::new(figures.vcpus, figures.memory, local, features, figures.starting);
+        figures.load =
+            Load::new(figures.vcpus, figures.memory, local, features.unwrap_or(u32::MAX), figures.starting);
     }
 
     /// Looks at what no placement changes of this demand, so that a benchmark need not measure it.

@@ -144,7 +144,7 @@ impl Solver {
             staying.map(|host| (Arc::clone(&host.name), host)).collect();
         all.append(&mut self.arriving);
         self.leaving.clear();
-        self.columns = Columns::new(all, pools);
+        self.columns = Columns::new(all, &pools);
         self.classes = Classes::default();
     }
 

@@ -62,6 +62,10 @@ impl Filter for AllowList {
         FilterName::AllowList
     }
 
+    fn asks(&self, need: &Need) -> bool {
+        need.lists.has_admitted()
+    }
+
     fn passes(&self, need: &Need, _: &Columns, host: usize) -> bool {
         need.lists.admits(host)
     }
@@ -76,6 +80,10 @@ impl Filter for Excluded {
         FilterName::Excluded
     }
 
+    fn asks(&self, need: &Need) -> bool {
+        need.lists.has_excluded()
+    }
+
     fn passes(&self, need: &Need, _: &Columns, host: usize) -> bool {
         !need.lists.excludes(host)
     }
@@ -88,6 +96,10 @@ impl Filter for Excluded {
 impl Filter for Arch {
     fn name(&self) -> FilterName {
         FilterName::Arch
+    }
+
+    fn asks(&self, need: &Need) -> bool {
+        need.demand.arch.is_some()
     }
 
     fn passes(&self, need: &Need, columns: &Columns, host: usize) -> bool {
@@ -114,6 +126,10 @@ impl Filter for Labels {
         FilterName::Labels
     }
 
+    fn asks(&self, need: &Need) -> bool {
+        !need.demand.labels.is_empty()
+    }
+
     fn passes(&self, need: &Need, columns: &Columns, host: usize) -> bool {
         need.takes_labels(columns.facts(host).labels)
     }
@@ -129,6 +145,10 @@ impl Filter for Labels {
 impl Filter for CpuFeatures {
     fn name(&self) -> FilterName {
         FilterName::CpuFeatures
+    }
+
+    fn asks(&self, need: &Need) -> bool {
+        need.asks_features()
     }
 
     fn passes(&self, need: &Need, columns: &Columns, host: usize) -> bool {
@@ -165,6 +185,10 @@ impl Filter for CpuFeatures {
 impl Filter for CpuModel {
     fn name(&self) -> FilterName {
         FilterName::CpuModel
+    }
+
+    fn asks(&self, need: &Need) -> bool {
+        need.demand.cpu_model.is_some()
     }
 
     fn passes(&self, need: &Need, columns: &Columns, host: usize) -> bool {

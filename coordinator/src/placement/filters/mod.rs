@@ -27,6 +27,11 @@ pub(super) trait Filter: Sync {
         false
     }
 
+    /// Whether this demand asks anything of it; if not, every host passes.
+    fn asks(&self, _: &Need) -> bool {
+        true
+    }
+
     /// Whether the host does.
     fn passes(&self, need: &Need, columns: &Columns, host: usize) -> bool;
 
