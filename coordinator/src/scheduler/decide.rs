@@ -186,7 +186,7 @@ impl Scheduler {
                 }
                 return Ok((Err(stale), Vec::new()));
             }
-            let changes = self.promised(asked, decision, planner, holdings, (now, until), digest)?;
+            let changes = self.promised(asked, &decision, planner, holdings, (now, until), digest)?;
             Ok((Ok(changes.0), changes.1))
         });
         let (tried, pending) = tried.map_err(not_begun)?;
@@ -216,7 +216,7 @@ impl Scheduler {
         let is_stale = |host: &&&Arc<str>| {
             planner.host(host).is_some_and(|known| !known.is_fresh(now, self.usage_max_age))
         };
-        chosen.iter().filter(is_stale).map(|host| host.to_string()).collect()
+        chosen.iter().filter(is_stale).map(ToString::to_string).collect()
     }
 
     /// Hosts that must be asked before it is said that there is no room: all that suit otherwise. Room may have come there
@@ -243,19 +243,19 @@ impl Scheduler {
     fn promised(
         &self,
         asked: &Asked<'_>,
-        decision: Decision,
+        decision: &Decision,
         planner: &mut Planner,
         holdings: &Holdings,
         (now, until): (Timestamp, Timestamp),
         digest: [u8; 32],
     ) -> Result<(PlaceAnswer, Vec<Change>), PlaceError> {
-        let mut answer = answer::answer(asked, &decision, planner);
+        let mut answer = answer::answer(asked, decision, planner);
         let mut changes = Vec::new();
         if decision.is_granted {
-            match holdings.book.admit(new_claims(asked, &decision, now, until)) {
+            match holdings.book.admit(new_claims(asked, decision, now, until)) {
                 Ok(admitted) => changes = admitted,
                 Err(conflict) => {
-                    give_back(asked, &decision, planner);
+                    give_back(asked, decision, planner);
                     return Err(conflict.into());
                 }
             }
@@ -365,9 +365,16 @@ fn new_claims(
 /// Characters of a signature: enough to tell what one cluster asks for apart.
 const SIGNATURE_LENGTH: usize = 16;
 
+/// The same for the same demand, in whatever order its features came and whoever counts them.
 fn signature(demand: &Demand) -> String {
-    let digest = Sha256::digest(format!("{demand:?}"));
-    let mut text: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    text.truncate(SIGNATURE_LENGTH);
-    text
+    let Demand { vcpus, memory, disks, required, forbidden, cpu_model, arch, labels } = demand;
+    let (required, forbidden) = (required.names(), forbidden.names());
+    let text = format!(
+        "{vcpus} {} {disks:?} {required:?} {forbidden:?} {cpu_model:?} {arch:?} {labels:?}",
+        memory.0
+    );
+    let digest = Sha256::digest(text);
+    let mut signature: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    signature.truncate(SIGNATURE_LENGTH);
+    signature
 }

@@ -99,10 +99,10 @@ impl Scheduler {
         deadline: Instant,
     ) -> Result<PlaceAnswer, PlaceError> {
         let asked = Asked::new(request, &self.cluster.registry())?;
-        if request.claim {
-            if let Some(known) = self.answered_before(request, digest, deadline).await? {
-                return Ok(known);
-            }
+        if request.claim
+            && let Some(known) = self.answered_before(request, digest, deadline).await?
+        {
+            return Ok(known);
         }
         self.learn_unknown(asked.scope(), deadline).await;
         if request.claim { self.claim(&asked, digest, deadline).await } else { Ok(self.dry_run(&asked)) }

@@ -31,11 +31,14 @@ fn row(what: &str, ours: Duration, limit: Option<Duration>, beside: &str) -> boo
 
 /// `cargo bench --bench placement -- batches|singles|shapes`: one part alone.
 fn main() {
-    let parts: [(&str, fn() -> bool); 3] =
+    type Part = (&'static str, fn() -> bool);
+    let parts: [Part; 3] =
         [("batches", batches::measure), ("singles", singles::measure), ("shapes", shapes::measure)];
     let is_named = |name: &str| std::env::args().any(|argument| argument == name);
     let is_any = parts.iter().any(|(name, _)| is_named(name));
     let asked = parts.iter().filter(|(name, _)| !is_any || is_named(name));
-    let is_met = asked.map(|(_, measure)| measure()).fold(true, |all, met| all && met);
+    // All are measured, also after one that was missed.
+    let missed = asked.filter(|(_, measure)| !measure()).count();
+    let is_met = missed == 0;
     assert!(is_met, "a number of BLUEPRINT §5 was missed");
 }
