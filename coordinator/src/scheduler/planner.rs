@@ -369,3 +369,7 @@ fn row(
         ..PlacementHost::new(known.entry.name.as_str())
     }
 }
+
+#[cfg(test)]
+#[path = "planner_tests.rs"]
+mod tests;
