@@ -127,7 +127,8 @@ pub(crate) fn claims_error(error: &ClaimsError) -> Status {
         ClaimsError::Commit(CommitError::Failed(state)) => {
             let is_full = matches!(**state, ClaimStoreError::Full { .. });
             let code = if is_full { Code::ResourceExhausted } else { Code::Internal };
-            error_status(code, format!("{error}: {state}"), STATE_NOT_WRITABLE)
+            let nothing = if state.is_certain() { ", and nothing has changed" } else { "" };
+            error_status(code, format!("{error}{nothing}: {state}"), STATE_NOT_WRITABLE)
         }
         ClaimsError::Commit(CommitError::Unknown) | ClaimsError::Busy(_) => {
             error_status(Code::Unavailable, error.to_string(), STATE_NOT_WRITABLE)

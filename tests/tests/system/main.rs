@@ -28,6 +28,7 @@ mod metrics;
 mod migration;
 mod mutation;
 mod placement;
+mod placement_disk;
 mod placement_kills;
 mod questions;
 mod recorded_baselines;
