@@ -45,6 +45,7 @@ bench: setup
 	$(CARGO) bench --locked -p vmuster-tests --bench agent
 	$(CARGO) bench --locked -p vmuster-tests --bench cluster
 	$(CARGO) bench --locked -p vmuster-tests --bench placement
+	$(CARGO) bench --locked -p vmuster-tests --bench scheduler
 
 # A target's time; cpuinfo and mountinfo have five times as much.
 FUZZ_SECONDS ?= 120

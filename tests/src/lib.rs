@@ -10,6 +10,7 @@ pub mod private_libvirt;
 pub mod programs;
 pub mod raw;
 pub mod reader;
+pub mod ready;
 pub mod scripted;
 pub mod soak;
 pub mod synthetic;
