@@ -91,10 +91,10 @@ impl AgentService for AgentApi {
             Outcome::Unchanged(pb::UnchangedInventory { fingerprint: fingerprint.clone() })
         } else {
             self.calls.inventories.fetch_add(1, Ordering::Relaxed);
-            Outcome::Collected(pb::CollectedInventory {
+            Outcome::Collected(Box::new(pb::CollectedInventory {
                 inventory: Some((&*collected.inventory).into()),
                 issues: issues_to_pb(&collected.issues),
-            })
+            }))
         };
         Ok(Response::new(pb::GetInventoryResponse { name: collected.name.clone(), outcome: Some(outcome) }))
     }

@@ -133,7 +133,7 @@ impl AgentService for ScriptedAgent {
             Outcome::Unchanged(pb::UnchangedInventory { fingerprint: version.to_string() })
         } else {
             let inventory = Some((&Self::inventory(&name, version)).into());
-            Outcome::Collected(pb::CollectedInventory { inventory, issues: Vec::new() })
+            Outcome::Collected(Box::new(pb::CollectedInventory { inventory, issues: Vec::new() }))
         };
         Ok(Response::new(pb::GetInventoryResponse { name, outcome: Some(outcome) }))
     }

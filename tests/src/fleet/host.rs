@@ -188,7 +188,7 @@ impl SimulatedHost {
             ..Default::default()
         };
         let collected = pb::CollectedInventory { inventory: Some(own), issues: Vec::new() };
-        let own = pb::GetInventoryResponse { name, outcome: Some(Outcome::Collected(collected)) };
+        let own = pb::GetInventoryResponse { name, outcome: Some(Outcome::Collected(Box::new(collected))) };
         Ok(followed(&self.source.inventory, &own))
     }
 

@@ -92,10 +92,10 @@ impl Source {
         let inventory = pb::Inventory::from(&change(&collected.inventory));
         let memory_bytes = inventory.memory.as_ref().and_then(|memory| memory.total_bytes);
         let answer = pb::GetInventoryResponse {
-            outcome: Some(Outcome::Collected(pb::CollectedInventory {
+            outcome: Some(Outcome::Collected(Box::new(pb::CollectedInventory {
                 inventory: Some(inventory),
                 issues: issues_to_pb(&collected.issues),
-            })),
+            }))),
             ..Default::default()
         };
         let usage = pb::GetUsageResponse {

@@ -209,7 +209,7 @@ async fn lie(outcome: Option<Outcome>) -> vmuster_proto::transport::PeerAddress 
 #[tokio::test]
 async fn answers_that_make_no_sense_are_malformed() {
     let collected =
-        |inventory, issues| Some(Outcome::Collected(pb::CollectedInventory { inventory, issues }));
+        |inventory, issues| Some(Outcome::Collected(Box::new(pb::CollectedInventory { inventory, issues })));
     let inventory = |cpu| Some(pb::Inventory { cpu: Some(cpu), ..Default::default() });
     let huge = pb::Issue { detail: "x".repeat(AGENT_REPLY_MAX_BYTES), ..Default::default() };
     let flags = pb::FeatureNames { names: vec!["not a flag".to_owned()] };

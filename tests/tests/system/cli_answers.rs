@@ -139,7 +139,7 @@ impl AgentService for Loud {
         let collected = pb::CollectedInventory { inventory, issues: Vec::new() };
         Ok(Response::new(pb::GetInventoryResponse {
             name: LOUD.to_owned(),
-            outcome: Some(Outcome::Collected(collected)),
+            outcome: Some(Outcome::Collected(Box::new(collected))),
         }))
     }
     async fn get_usage(
