@@ -7,6 +7,7 @@ mod answers;
 mod baselines;
 mod guests;
 mod parts;
+mod placement;
 mod strategies;
 
 use proptest::{collection, option, prelude::*};
