@@ -113,6 +113,9 @@ async fn spread_pack_lists_and_labels_choose_hosts() {
     assert_eq!(hosts("--count 12 --profile pack"), [12]);
     assert_eq!(hosts("--count 12 --exclude kvm-0001,KVM-0002"), [3; 4]);
     assert_eq!(hosts("--count 2 --hosts kvm-0004"), [2]);
+    let one = house.json("capacity --vcpus 1 --memory 1GiB --hosts kvm-0004");
+    assert_eq!(one["hosts"].as_array().map(Vec::len), Some(1));
+    assert_eq!(one.get("filters"), None, "hosts that were not asked about are no refusals");
     let nowhere = house.ask("place --vcpus 1 --memory 1GiB --label zone=a");
     assert_eq!(nowhere.code, 1);
     assert!(nowhere.stdout.contains("labels  6"), "{}", nowhere.stdout);
