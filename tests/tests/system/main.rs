@@ -28,6 +28,7 @@ mod metrics;
 mod migration;
 mod mutation;
 mod placement;
+mod placement_python;
 mod questions;
 mod recorded_baselines;
 mod recorded_cpus;
