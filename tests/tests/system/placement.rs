@@ -166,3 +166,20 @@ async fn an_instance_is_on_one_host_unless_it_moves() {
     assert_eq!(removed.code, 2, "a host of the file");
     stop(daemon);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn usage_that_never_holds_is_asked_for_once_each_time() {
+    let Setup { fleet, house } = setup(3).await;
+    let text = fs::read_to_string(house.at("c.toml")).expect("a configuration");
+    fs::write(house.at("c.toml"), text + "usage_max_age = '0s'\n").expect("a configuration");
+    let daemon = house.start();
+    let line = "place --vcpus 1 --memory 1GiB --claim";
+    let placed = house.ask(line);
+    assert_eq!(placed.code, 0, "{}{}", placed.stdout, placed.stderr);
+    // A guest that came since is seen before anything is promised.
+    let uuid = "8c1f4ce1-1111-4222-8333-944444444444";
+    (0..3).for_each(|host| fleet.set_guests(host, vec![guest(uuid, 1, 1)]));
+    let exists = house.ask(&format!("{line} --uuid {uuid}"));
+    assert!(exists.stderr.contains("already"), "{}{}", exists.stdout, exists.stderr);
+    stop(daemon);
+}
