@@ -34,6 +34,8 @@ if [ "${1:-}" = test ]; then
     # Kills a process at a system call.
     command -v strace >/dev/null 2>&1 || compared="$compared strace"
     command -v valgrind >/dev/null 2>&1 || compared="$compared valgrind"
+    # A client of the placement service in Python.
+    python3 -c "import venv, ensurepip" 2>/dev/null || compared="$compared python3-venv"
     # A Debian root with a systemd to boot; gpg finds the key that signs it.
     command -v mmdebstrap >/dev/null 2>&1 || compared="$compared mmdebstrap"
     command -v gpg >/dev/null 2>&1 || compared="$compared gpg"

@@ -7,7 +7,10 @@ use tokio::{
     task::JoinHandle,
 };
 use vmuster_coordinator::{cluster::Cluster, config::Config, server::Coordinator};
-use vmuster_proto::{clock::SystemClock, transport::ListenAddress};
+use vmuster_proto::{
+    clock::{SharedClock, SystemClock},
+    transport::ListenAddress,
+};
 
 /// A coordinator with its hosts file, cache and socket in one directory.
 #[derive(Debug)]
@@ -33,6 +36,11 @@ pub fn write_hosts_file(path: &Path, hosts: &[(&str, &str)]) {
 impl TestCoordinator {
     /// Serves these hosts from `directory`.
     pub async fn start(directory: &Path, hosts: &[(&str, &str)]) -> Self {
+        Self::start_with(directory, hosts, Arc::new(SystemClock)).await
+    }
+
+    /// The same by a clock of the test's.
+    pub async fn start_with(directory: &Path, hosts: &[(&str, &str)], clock: SharedClock) -> Self {
         write_hosts_file(&directory.join("hosts.toml"), hosts);
         let config = Config {
             listen: vec![ListenAddress::Unix(directory.join("coordinator.sock"))],
@@ -41,7 +49,7 @@ impl TestCoordinator {
             state_dir: directory.join("state"),
             ..Config::default()
         };
-        let coordinator = Coordinator::start(config, Arc::new(SystemClock)).await.expect("a coordinator");
+        let coordinator = Coordinator::start(config, clock).await.expect("a coordinator");
         let address = coordinator.addresses()[0].to_string();
         let cluster = coordinator.cluster();
         let (reload, reloads) = mpsc::channel(1);

@@ -1,3 +1,5 @@
+//! What hosts have and have promised, by examples.
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use vmuster_proto::model::{

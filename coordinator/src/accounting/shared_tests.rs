@@ -1,3 +1,5 @@
+//! Storage of several hosts, by examples, and against a walk over all of them.
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Which pools are one, and whom disks are charged to, by examples.
+
 use super::*;
 
 const GIB: u64 = 1 << 30;

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     accounting::{Figures, Profile},
     hosts::Scope,
-    placement::{PoolKey, Profile as Weights, Question, Resource},
+    placement::{FilterName, PoolKey, Profile as Weights, Question, Resource},
 };
 
 impl Scheduler {
@@ -50,10 +50,13 @@ impl Scheduler {
             Some(host_capacity(&entry.name, count, known, &planner, registry.profile()))
         });
         let missing = planner.doubtful().filter(|host| entries.iter().any(|entry| entry.name == **host));
+        // Hosts out of scope were not asked about.
+        let rejected: Vec<_> =
+            estimate.rejected.iter().filter(|one| one.filter != FilterName::AllowList).copied().collect();
         Ok(CapacityAnswer {
             count: estimate.total,
             hosts: hosts.collect(),
-            filters: counts(&estimate.rejected),
+            filters: counts(&rejected),
             missing: missing.filter_map(|host| planner.host(host)?.judged()).collect(),
         })
     }

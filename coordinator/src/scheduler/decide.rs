@@ -13,7 +13,11 @@ use tokio::{
 };
 use vmuster_proto::model::{PlaceAnswer, PlaceRequest, Purpose, Timestamp};
 
-use super::{ClaimsError, PlaceError, Scheduler, VERIFICATIONS_MAX, answer, asked::Asked, planner::Planner};
+use super::{
+    ClaimsError, PlaceError, Scheduler, VERIFICATIONS_MAX, answer,
+    asked::Asked,
+    planner::{Planner, Young},
+};
 use crate::{
     claims::{
         self, Change, ChangeError, ClaimedDisk, ClaimedResources, CommitError, Holdings, InstanceId, Lookup,
@@ -90,10 +94,11 @@ impl Scheduler {
         digest: [u8; 32],
         deadline: Instant,
     ) -> Result<PlaceAnswer, PlaceError> {
+        let begun = self.cluster.cache().now();
         let mut before_no = true;
         for verification in 0.. {
             let only_fresh = verification >= VERIFICATIONS_MAX;
-            let ask = match self.try_claim(asked, digest, only_fresh, before_no)? {
+            let ask = match self.try_claim(asked, digest, begun, only_fresh, before_no)? {
                 Tried::Done(answer, pending) => return self.committed(*answer, pending, deadline).await,
                 Tried::Ask(hosts) => hosts,
             };
@@ -159,12 +164,15 @@ impl Scheduler {
         &self,
         asked: &Asked<'_>,
         digest: [u8; 32],
+        begun: Timestamp,
         only_fresh: bool,
         before_no: bool,
     ) -> Result<Tried, PlaceError> {
         let ledger = self.ledger.as_ref().ok_or(ClaimsError::Offline)?;
         let now = self.cluster.cache().now();
         let until = hold_until(now, asked.request.hold)?;
+        // Who was asked since the caller came is never asked again, however short usage holds.
+        let young = now.saturating_sub(self.usage_max_age).min(begun)..=now;
         let mut planner = self.planner();
         let planner = &mut *planner;
         let tried = ledger.change(|holdings| {
@@ -172,11 +180,15 @@ impl Scheduler {
                 return Ok((Ok(answer), Vec::new()));
             }
             no_conflicts(asked, planner, holdings)?;
-            let decision = self.decide(asked, planner, now, only_fresh);
+            let decision = decide(asked, planner, only_fresh.then_some(&young));
+            if only_fresh && !decision.is_granted {
+                // Among all hosts there was room at each look so far: this is no "no".
+                return Err(PlaceError::Changed);
+            }
             let stale = if decision.is_granted {
-                self.stale_chosen(&decision, planner, now)
+                stale_chosen(&decision, planner, &young)
             } else if before_no {
-                self.stale_refusing(asked, planner, now)
+                stale_refusing(asked, planner, &young)
             } else {
                 Vec::new()
             };
@@ -194,49 +206,6 @@ impl Scheduler {
             Ok(answer) => Tried::Done(Box::new(answer), pending),
             Err(hosts) => Tried::Ask(hosts),
         })
-    }
-
-    fn decide(&self, asked: &Asked<'_>, planner: &mut Planner, now: Timestamp, only_fresh: bool) -> Decision {
-        if !only_fresh {
-            return planner.solver.decide(asked.batch(), Then::Keep);
-        }
-        let fresh = planner.hosts().filter(|(_, known)| known.is_fresh(now, self.usage_max_age));
-        let fresh: BTreeSet<Arc<str>> = fresh.map(|(name, _)| name.into()).collect();
-        let admitted = match &asked.batch().admitted {
-            Some(admitted) => admitted.intersection(&fresh).cloned().collect(),
-            None => fresh,
-        };
-        let batch = Batch { admitted: Some(admitted), ..asked.batch().clone() };
-        planner.solver.decide(&batch, Then::Keep)
-    }
-
-    /// Chosen hosts that must be asked first.
-    fn stale_chosen(&self, decision: &Decision, planner: &Planner, now: Timestamp) -> Vec<String> {
-        let chosen: BTreeSet<_> = decision.placements.iter().flatten().map(|placed| &placed.host).collect();
-        let is_stale = |host: &&&Arc<str>| {
-            planner.host(host).is_some_and(|known| !known.is_fresh(now, self.usage_max_age))
-        };
-        chosen.iter().filter(is_stale).map(ToString::to_string).collect()
-    }
-
-    /// Hosts that must be asked before it is said that there is no room: all that suit otherwise. Room may have come there
-    /// since they were asked last.
-    fn stale_refusing(&self, asked: &Asked<'_>, planner: &mut Planner, now: Timestamp) -> Vec<String> {
-        let mut hosts = BTreeSet::new();
-        let mut seen = BTreeSet::<*const Demand>::new();
-        if let Some(forced) = &asked.batch().forced {
-            hosts.insert(Arc::clone(&forced.name));
-        } else {
-            for group in &asked.batch().groups {
-                if seen.insert(Arc::as_ptr(&group.demand)) {
-                    hosts.extend(planner.solver.suiting(&answer::question(asked.batch(), &group.demand)));
-                }
-            }
-        }
-        let is_stale = |host: &Arc<str>| {
-            planner.host(host).is_some_and(|known| !known.is_fresh(now, self.usage_max_age))
-        };
-        hosts.into_iter().filter(is_stale).map(|host| host.to_string()).collect()
     }
 
     /// The claims of a decision, and what is to be written with them.
@@ -277,6 +246,46 @@ impl Scheduler {
         changes.extend(holdings.requests.remember(&asked.request.request_id, remembered));
         Ok((answer, changes))
     }
+}
+
+/// Decides; with a time, among hosts only that were asked in it.
+fn decide(asked: &Asked<'_>, planner: &mut Planner, young: Option<&Young>) -> Decision {
+    let Some(young) = young else { return planner.solver.decide(asked.batch(), Then::Keep) };
+    let fresh = planner.hosts().filter(|(_, known)| known.is_fresh(young));
+    let fresh: BTreeSet<Arc<str>> = fresh.map(|(name, _)| name.into()).collect();
+    let admitted = match &asked.batch().admitted {
+        Some(admitted) => admitted.intersection(&fresh).cloned().collect(),
+        None => fresh,
+    };
+    let batch = Batch { admitted: Some(admitted), ..asked.batch().clone() };
+    planner.solver.decide(&batch, Then::Keep)
+}
+
+/// Chosen hosts that must be asked first.
+fn stale_chosen(decision: &Decision, planner: &Planner, young: &Young) -> Vec<String> {
+    let chosen: BTreeSet<_> = decision.placements.iter().flatten().map(|placed| &placed.host).collect();
+    chosen.into_iter().filter(|host| is_stale(host, planner, young)).map(ToString::to_string).collect()
+}
+
+/// Hosts that must be asked before it is said that there is no room: all that suit otherwise. Room may have come there
+/// since they were asked last.
+fn stale_refusing(asked: &Asked<'_>, planner: &mut Planner, young: &Young) -> Vec<String> {
+    let mut hosts = BTreeSet::new();
+    let mut seen = BTreeSet::<*const Demand>::new();
+    if let Some(forced) = &asked.batch().forced {
+        hosts.insert(Arc::clone(&forced.name));
+    } else {
+        for group in &asked.batch().groups {
+            if seen.insert(Arc::as_ptr(&group.demand)) {
+                hosts.extend(planner.solver.suiting(&answer::question(asked.batch(), &group.demand)));
+            }
+        }
+    }
+    hosts.iter().filter(|host| is_stale(host, planner, young)).map(ToString::to_string).collect()
+}
+
+fn is_stale(host: &str, planner: &Planner, young: &Young) -> bool {
+    planner.host(host).is_some_and(|known| !known.is_fresh(young))
 }
 
 fn not_begun(error: ChangeError<PlaceError>) -> PlaceError {

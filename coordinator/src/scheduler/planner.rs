@@ -5,8 +5,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    ops::RangeInclusive,
     sync::Arc,
-    time::Duration,
 };
 
 use vmuster_proto::model::{
@@ -32,6 +32,9 @@ pub(super) struct KnownUsage {
     /// What it said.
     pub(super) usage: Arc<Usage>,
 }
+
+/// When a host must have been asked for its usage to be promised by.
+pub(super) type Young = RangeInclusive<Timestamp>;
 
 /// One host.
 #[derive(Debug)]
@@ -292,9 +295,8 @@ impl Known {
     }
 
     /// Whether its usage is young enough to promise by.
-    pub(super) fn is_fresh(&self, now: Timestamp, max_age: Duration) -> bool {
-        let age = self.usage.as_ref().and_then(|usage| now.since(usage.asked_at));
-        self.problem.is_none() && age.is_some_and(|age| age <= max_age)
+    pub(super) fn is_fresh(&self, young: &Young) -> bool {
+        self.problem.is_none() && self.usage.as_ref().is_some_and(|usage| young.contains(&usage.asked_at))
     }
 
     fn is_doubtful(&self) -> bool {

@@ -12,11 +12,14 @@ use serde_json::Value;
 use tempfile::tempdir;
 use vmuster_tests::{
     fixtures::{host, workspace},
+    fleet::{Fleet, Manner, Source},
     programs::{program, run, vmuster},
 };
 
-/// Keys of maps: names of hosts, CPUs, machine types.
-const MAPS: [&str; 7] = [
+use crate::registry::{House, stop};
+
+/// Keys of maps: names of hosts, CPUs, machine types, storage, weighers.
+const MAPS: [&str; 10] = [
     "sole_blockers",
     "host_flags_not_on_all",
     "vulnerabilities",
@@ -24,6 +27,9 @@ const MAPS: [&str; 7] = [
     "machine_max_vcpus",
     "kvm_parameters",
     "labels",
+    "disk_bytes",
+    "candidates",
+    "weights",
 ];
 
 fn keys(value: &Value, found: &mut BTreeSet<String>) {
@@ -96,18 +102,56 @@ fn every_key_is_described() {
         let answered = vmuster(home.path(), &words);
         let document: Value = serde_json::from_str(&answered.stdout)
             .unwrap_or_else(|error| panic!("{question}: {error}: {answered:?}"));
-        assert_eq!(document["schema"], schema, "{question}");
-        let mut printed = BTreeSet::new();
-        keys(&document, &mut printed);
-        let own = sections.get(schema).unwrap_or_else(|| panic!("docs/json.md has no section {schema}"));
-        // What they share: a standing; a group's facts; guests and CPU definitions of a snapshot.
-        let shared = ["A host's standing", "vmuster.flags.v1", "vmuster.v1"].map(|title| &sections[title]);
-        let missing: Vec<_> = printed
-            .iter()
-            .filter(|key| !own.contains(*key) && !shared.iter().any(|section| section.contains(*key)))
-            .collect();
-        assert!(missing.is_empty(), "{question}: docs/json.md does not describe {missing:?}");
-        // A key that is never printed and is described as never absent would be wrong the other way round.
-        assert!(printed.contains("schema"));
+        is_described(&sections, question, schema, &document);
     }
+}
+
+fn is_described(
+    sections: &BTreeMap<String, BTreeSet<String>>,
+    question: &str,
+    schema: &str,
+    document: &Value,
+) {
+    assert_eq!(document["schema"], schema, "{question}");
+    let mut printed = BTreeSet::new();
+    keys(document, &mut printed);
+    let own = sections.get(schema).unwrap_or_else(|| panic!("docs/json.md has no section {schema}"));
+    // What they share: a standing; a group's facts; guests and CPU definitions of a snapshot.
+    let shared = ["A host's standing", "vmuster.flags.v1", "vmuster.v1"].map(|title| &sections[title]);
+    let missing: Vec<_> = printed
+        .iter()
+        .filter(|key| !own.contains(*key) && !shared.iter().any(|section| section.contains(*key)))
+        .collect();
+    assert!(missing.is_empty(), "{question}: docs/json.md does not describe {missing:?}");
+    // A key that is never printed and is described as never absent would be wrong the other way round.
+    assert!(printed.contains("schema"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_key_of_placement_is_described() {
+    let fleet = Fleet::start(3, 11, vec![Source::with_hypervisor("rome-2s")]).await;
+    fleet.set(2, Manner::Gone).await;
+    let house = House::new(&[]);
+    fs::write(house.at("hosts.toml"), fleet.hosts_file()).expect("the hosts file");
+    let daemon = house.start();
+    let uuid = "8c1f4ce1-1111-4222-8333-944444444444";
+    let small = format!("place --uuid {uuid} --vcpus 1 --memory 1GiB --disk 1GiB --claim");
+    let sections = described();
+    let (place, capacity) = ("vmuster.place.v1", "vmuster.capacity.v1");
+    let (hosts, label) = ("--hosts kvm-0000,kvm-0001", "--label zone=b --force-host kvm-0000");
+    for (question, schema) in [
+        (format!("{small} {hosts} --candidates 2 --explain"), place),
+        (format!("{small} --move --exclude kvm-0000"), place),
+        ("place --vcpus 1 --memory 999GiB --disk 9TiB --require vmx".to_owned(), place),
+        ("place --vcpus 1 --memory 999GiB --disk 9TiB".to_owned(), place),
+        (format!("place --vcpus 1 --memory 999GiB --ignore-capacity --claim {label}"), place),
+        ("capacity --vcpus 1 --memory 1GiB --disk 1GiB".to_owned(), capacity),
+        ("claims list".to_owned(), "vmuster.claims.v1"),
+    ] {
+        let answered = house.ask(&format!("{question} -o json"));
+        let document: Value = serde_json::from_str(&answered.stdout)
+            .unwrap_or_else(|error| panic!("{question}: {error}: {answered:?}"));
+        is_described(&sections, &question, schema, &document);
+    }
+    stop(daemon);
 }

@@ -30,6 +30,7 @@ mod mutation;
 mod placement;
 mod placement_disk;
 mod placement_kills;
+mod placement_python;
 mod questions;
 mod recorded_baselines;
 mod recorded_cpus;

@@ -113,6 +113,9 @@ async fn spread_pack_lists_and_labels_choose_hosts() {
     assert_eq!(hosts("--count 12 --profile pack"), [12]);
     assert_eq!(hosts("--count 12 --exclude kvm-0001,KVM-0002"), [3; 4]);
     assert_eq!(hosts("--count 2 --hosts kvm-0004"), [2]);
+    let one = house.json("capacity --vcpus 1 --memory 1GiB --hosts kvm-0004");
+    assert_eq!(one["hosts"].as_array().map(Vec::len), Some(1));
+    assert_eq!(one.get("filters"), None, "hosts that were not asked about are no refusals");
     let nowhere = house.ask("place --vcpus 1 --memory 1GiB --label zone=a");
     assert_eq!(nowhere.code, 1);
     assert!(nowhere.stdout.contains("labels  6"), "{}", nowhere.stdout);
@@ -161,5 +164,22 @@ async fn an_instance_is_on_one_host_unless_it_moves() {
     assert!(conflict.stderr.contains("has a claim on host 'kvm-0001'"), "{}", conflict.stderr);
     let removed = house.ask("hosts remove kvm-0001");
     assert_eq!(removed.code, 2, "a host of the file");
+    stop(daemon);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn usage_that_never_holds_is_asked_for_once_each_time() {
+    let Setup { fleet, house } = setup(3).await;
+    let text = fs::read_to_string(house.at("c.toml")).expect("a configuration");
+    fs::write(house.at("c.toml"), text + "usage_max_age = '0s'\n").expect("a configuration");
+    let daemon = house.start();
+    let line = "place --vcpus 1 --memory 1GiB --claim";
+    let placed = house.ask(line);
+    assert_eq!(placed.code, 0, "{}{}", placed.stdout, placed.stderr);
+    // A guest that came since is seen before anything is promised.
+    let uuid = "8c1f4ce1-1111-4222-8333-944444444444";
+    (0..3).for_each(|host| fleet.set_guests(host, vec![guest(uuid, 1, 1)]));
+    let exists = house.ask(&format!("{line} --uuid {uuid}"));
+    assert!(exists.stderr.contains("already"), "{}{}", exists.stdout, exists.stderr);
     stop(daemon);
 }

@@ -6,6 +6,7 @@ mod captures;
 mod cpus;
 mod guests;
 mod migrate;
+mod placement;
 mod storage;
 
 use std::{fs, path::Path, process::Command, time::Duration};
