@@ -170,6 +170,14 @@ impl Coordinator {
         let cluster = Arc::new(cluster.with_hosts_store(Arc::new(state)));
         let ledger = Ledger::open(Arc::new(SqliteClaims::open(&config.state_dir)?))?;
         let scheduler = scheduler_of(&config, &cluster, Some(ledger));
+        for (host, count) in scheduler.strays() {
+            tracing::warn!(
+                host,
+                count,
+                "there are claims on a host that is not registered; `vmuster claims list --host` shows them, \
+                 `vmuster claims release` gives them back"
+            );
+        }
         // First: who sees that it listens may scrape it.
         let metrics = metrics::listen(&config.metrics_listen, group).await?;
         let mut listeners = Vec::new();

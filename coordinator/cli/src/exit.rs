@@ -95,6 +95,11 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         self.exit
     }
+
+    /// With one more thing to say.
+    pub(crate) fn and(self, more: &str) -> Self {
+        Self { message: format!("{}; {more}", self.message), ..self }
+    }
 }
 
 impl From<Status> for Failure {

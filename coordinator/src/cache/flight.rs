@@ -52,11 +52,6 @@ impl HostCache {
         self.barred(entry).filter(|_| !insists).map(|(problem, _)| problem)
     }
 
-    /// Whether it failed a moment ago.
-    pub(crate) fn is_barred(&self, entry: &HostEntry) -> bool {
-        self.barred(entry).is_some()
-    }
-
     /// Why the host is not asked now, and for how long yet.
     pub(super) fn barred(&self, entry: &HostEntry) -> Option<(Problem, Duration)> {
         let failure = self.last_failure(entry)?;

@@ -38,7 +38,7 @@ pub struct Conflict {
 impl Conflict {
     fn what_to_do(&self) -> &'static str {
         if self.same_host {
-            ""
+            ": release it, or place it elsewhere"
         } else if self.hosts >= HOSTS_MAX {
             " and on another: release the one it does not need"
         } else {

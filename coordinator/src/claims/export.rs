@@ -15,7 +15,7 @@ use super::{
 };
 
 /// What this vmuster writes and reads.
-pub const EXPORT_SCHEMA: &str = "vmuster.claims.v1";
+pub const EXPORT_SCHEMA: &str = "vmuster.claims.backup.v1";
 
 /// Why a document is no export.
 #[derive(Debug, thiserror::Error)]

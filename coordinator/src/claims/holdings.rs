@@ -11,6 +11,8 @@ pub struct Holdings {
     pub book: ClaimBook,
     /// The requests that were answered.
     pub requests: Requests,
+    /// Batches that were made and then undone, because they could not be kept.
+    pub undone: u64,
 }
 
 impl Holdings {

@@ -93,6 +93,7 @@ impl Inner {
     /// Undoes all that is not durable, and gives the batches that nobody has begun to write.
     pub(super) fn undo_all(&mut self) -> VecDeque<Batch> {
         while let Some(undo) = self.undo.pop_back() {
+            self.holdings.undone += 1;
             for change in undo.iter().rev() {
                 self.holdings.apply(change);
             }

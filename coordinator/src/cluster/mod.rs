@@ -28,7 +28,7 @@ pub use register::RegisterError;
 use crate::{
     cache::{Counts, HostCache, HostView, ReadOptions, StoreProblem},
     cpu_map::DEFAULT_CPU_MAP,
-    hosts::{HostEntry, HostsStore, Registry, Scope, ScopeError},
+    hosts::{HostsStore, Registry, Scope, ScopeError},
 };
 
 /// Why a question about the cluster has no answer.
@@ -87,12 +87,6 @@ impl Cluster {
     #[must_use]
     pub fn registry(&self) -> Arc<Registry> {
         self.registry.load_full()
-    }
-
-    /// Whether a host failed a moment ago, and need not be asked again yet.
-    #[must_use]
-    pub fn is_barred(&self, entry: &HostEntry) -> bool {
-        self.cache.is_barred(entry)
     }
 
     /// Swaps the registry; questions under way keep the old one. Hosts that left are forgotten.

@@ -60,6 +60,16 @@ impl Scope {
         Ok(hosts)
     }
 
+    /// With names as the registry spells them.
+    #[must_use]
+    pub fn spelled(&self, registry: &Registry) -> Self {
+        Self {
+            names: registered(&self.names, registry),
+            exclude: registered(&self.exclude, registry),
+            ..self.clone()
+        }
+    }
+
     /// Whether all names are registered.
     ///
     /// # Errors

@@ -36,6 +36,7 @@ pub(super) fn answer(asked: &Asked<'_>, decision: &Decision, planner: &mut Plann
     let skipped: BTreeSet<FilterName> = decision.skipped.iter().map(|miss| miss.filter).collect();
     PlaceAnswer {
         granted: decision.is_granted,
+        placed_count: decision.placed_count,
         hosts: judged(asked, planner, &placements),
         placements,
         refusals,
@@ -127,7 +128,7 @@ fn judged(asked: &Asked<'_>, planner: &Planner, placements: &[Placement]) -> Vec
     let told = planner.doubtful().filter(|name| is_asked(name) && !taken.contains(name));
     let mut told: Vec<&str> = told.chain(taken.iter().copied()).collect();
     told.sort_unstable();
-    told.into_iter().filter_map(|name| planner.host(name)?.judged()).collect()
+    told.into_iter().filter_map(|name| Some(planner.host(name)?.judged())).collect()
 }
 
 fn candidates(asked: &Asked<'_>, planner: &mut Planner) -> std::collections::BTreeMap<u32, Vec<Candidate>> {

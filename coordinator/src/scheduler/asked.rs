@@ -1,15 +1,16 @@
 //! A request in the words of placement.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeSet, HashMap},
     sync::Arc,
 };
 
-use vmuster_proto::model::{Completeness, DiskPlace, InstanceTemplate, PlaceRequest};
+use vmuster_proto::model::{Completeness, DiskPlace, InstanceTemplate, PlaceRequest, Purpose};
 
-use super::PlaceError;
+use super::{PlaceError, planner::Planner};
 use crate::{
-    claims::InstanceId,
+    claims::{ClaimBook, InstanceId},
     hosts::{Registry, Scope, registered},
     placement::{self, Batch, Demand, DiskDemand, ForcedHost, Group, Profile, WeigherName},
 };
@@ -67,6 +68,24 @@ impl<'a> Asked<'a> {
     /// The hosts it may be about.
     pub(super) fn scope(&self) -> &Scope {
         &self.scope
+    }
+
+    /// What moves does not move to where it is. Where instances come from several hosts, none goes to any of them.
+    pub(super) fn batch_for<'b>(&'b self, planner: &Planner, book: &ClaimBook) -> Cow<'b, Batch> {
+        if self.request.purpose == Purpose::New || self.batch.forced.is_some() {
+            return Cow::Borrowed(&self.batch);
+        }
+        let mut batch = self.batch.clone();
+        for instance in &self.instances {
+            let claimed = book.of(*instance).map(|claim| claim.host.as_str());
+            let there = planner.hosts_of(*instance).iter().map(String::as_str);
+            batch.excluded.extend(claimed.chain(there).map(Arc::from));
+        }
+        Cow::Owned(batch)
+    }
+
+    pub(super) fn has_disks(&self) -> bool {
+        self.request.groups.iter().any(|group| !group.template.disks.is_empty())
     }
 
     pub(super) fn batch(&self) -> &Batch {

@@ -30,7 +30,8 @@ impl Scheduler {
     ) -> Result<CapacityAnswer, PlaceError> {
         let registry = self.cluster.registry();
         let entries = scope.select(&registry)?;
-        self.learn_unknown(scope, deadline).await;
+        let spelled = scope.spelled(&registry);
+        self.learn_unknown(&spelled, deadline).await;
         let mut planner = self.planner();
         let admitted = entries.iter().map(|entry| Arc::from(entry.name.as_str())).collect();
         let mut demand = demand(template);
@@ -57,7 +58,7 @@ impl Scheduler {
             count: estimate.total,
             hosts: hosts.collect(),
             filters: counts(&rejected),
-            missing: missing.filter_map(|host| planner.host(host)?.judged()).collect(),
+            missing: missing.filter_map(|host| Some(planner.host(host)?.judged())).collect(),
         })
     }
 }

@@ -33,6 +33,16 @@ impl Scheduler {
         }))
     }
 
+    /// Hosts that have claims and are not registered, and how many: nobody asks them, so those do not end by themselves.
+    #[must_use]
+    pub fn strays(&self) -> Vec<(String, usize)> {
+        let registry = self.cluster.registry();
+        self.with_book(|book| {
+            let left = book.hosts().filter(|host| registry.get(host).is_none());
+            left.map(|host| (host.to_owned(), book.on(host).count())).collect()
+        })
+    }
+
     /// Claims of a host.
     #[must_use]
     pub fn claims_on(&self, host: &str) -> Vec<ClaimReport> {

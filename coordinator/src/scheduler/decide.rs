@@ -42,8 +42,8 @@ pub(super) enum Anew {
 enum Tried {
     /// It is in memory and on its way to the disk.
     Done(Box<PlaceAnswer>, Pending),
-    /// These must be asked before it can be.
-    Ask(Vec<String>),
+    /// These must be asked before it can be, or before it is refused.
+    Ask { hosts: Vec<String>, for_no: bool },
 }
 
 impl Scheduler {
@@ -97,16 +97,16 @@ impl Scheduler {
         let begun = self.cluster.cache().now();
         let mut before_no = true;
         for verification in 0.. {
-            let only_fresh = verification >= VERIFICATIONS_MAX;
-            let ask = match self.try_claim(asked, digest, begun, only_fresh, before_no)? {
+            let only_fresh = verification > VERIFICATIONS_MAX;
+            let (ask, for_no) = match self.try_claim(asked, digest, begun, only_fresh, before_no)? {
                 Tried::Done(answer, pending) => return self.committed(*answer, pending, deadline).await,
-                Tried::Ask(hosts) => hosts,
+                Tried::Ask { hosts, for_no } => (hosts, for_no),
             };
             if only_fresh {
                 break;
             }
-            // A second "no" after hosts were asked is one.
-            before_no = verification == 0;
+            // A second "no", after all that suit were asked, is one.
+            before_no &= !for_no;
             self.ask_all(ask, deadline).await;
         }
         Err(PlaceError::Changed)
@@ -179,24 +179,22 @@ impl Scheduler {
             if let Some(answer) = self.lookup(holdings, asked.request, digest)? {
                 return Ok((Ok(answer), Vec::new()));
             }
+            planner.catch_up(&self.cluster.registry(), holdings);
             no_conflicts(asked, planner, holdings)?;
-            let decision = decide(asked, planner, only_fresh.then_some(&young));
+            let batch = asked.batch_for(planner, &holdings.book);
+            let decision = decide(&batch, planner, only_fresh.then_some(&young));
             if only_fresh && !decision.is_granted {
                 // Among all hosts there was room at each look so far: this is no "no".
                 return Err(PlaceError::Changed);
             }
-            let stale = if decision.is_granted {
-                stale_chosen(&decision, planner, &young)
-            } else if before_no {
-                stale_refusing(asked, planner, &young)
-            } else {
-                Vec::new()
-            };
+            let mut stale = stale_chosen(&decision, planner, &young);
+            let for_no = before_no && !decision.refusals.is_empty();
+            if for_no {
+                stale.extend(stale_refusing(&batch, planner, &young));
+            }
             if !stale.is_empty() {
-                if decision.is_granted {
-                    give_back(asked, &decision, planner);
-                }
-                return Ok((Err(stale), Vec::new()));
+                give_back(asked, &decision, planner);
+                return Ok((Err((stale, for_no)), Vec::new()));
             }
             let changes = self.promised(asked, &decision, planner, holdings, (now, until), digest)?;
             Ok((Ok(changes.0), changes.1))
@@ -204,7 +202,7 @@ impl Scheduler {
         let (tried, pending) = tried.map_err(not_begun)?;
         Ok(match tried {
             Ok(answer) => Tried::Done(Box::new(answer), pending),
-            Err(hosts) => Tried::Ask(hosts),
+            Err((hosts, for_no)) => Tried::Ask { hosts, for_no },
         })
     }
 
@@ -249,15 +247,15 @@ impl Scheduler {
 }
 
 /// Decides; with a time, among hosts only that were asked in it.
-fn decide(asked: &Asked<'_>, planner: &mut Planner, young: Option<&Young>) -> Decision {
-    let Some(young) = young else { return planner.solver.decide(asked.batch(), Then::Keep) };
+fn decide(batch: &Batch, planner: &mut Planner, young: Option<&Young>) -> Decision {
+    let Some(young) = young else { return planner.solver.decide(batch, Then::Keep) };
     let fresh = planner.hosts().filter(|(_, known)| known.is_fresh(young));
     let fresh: BTreeSet<Arc<str>> = fresh.map(|(name, _)| name.into()).collect();
-    let admitted = match &asked.batch().admitted {
+    let admitted = match &batch.admitted {
         Some(admitted) => admitted.intersection(&fresh).cloned().collect(),
         None => fresh,
     };
-    let batch = Batch { admitted: Some(admitted), ..asked.batch().clone() };
+    let batch = Batch { admitted: Some(admitted), ..batch.clone() };
     planner.solver.decide(&batch, Then::Keep)
 }
 
@@ -269,15 +267,15 @@ fn stale_chosen(decision: &Decision, planner: &Planner, young: &Young) -> Vec<St
 
 /// Hosts that must be asked before it is said that there is no room: all that suit otherwise. Room may have come there
 /// since they were asked last.
-fn stale_refusing(asked: &Asked<'_>, planner: &mut Planner, young: &Young) -> Vec<String> {
+fn stale_refusing(batch: &Batch, planner: &mut Planner, young: &Young) -> Vec<String> {
     let mut hosts = BTreeSet::new();
     let mut seen = BTreeSet::<*const Demand>::new();
-    if let Some(forced) = &asked.batch().forced {
+    if let Some(forced) = &batch.forced {
         hosts.insert(Arc::clone(&forced.name));
     } else {
-        for group in &asked.batch().groups {
+        for group in &batch.groups {
             if seen.insert(Arc::as_ptr(&group.demand)) {
-                hosts.extend(planner.solver.suiting(&answer::question(asked.batch(), &group.demand)));
+                hosts.extend(planner.solver.suiting(&answer::question(batch, &group.demand)));
             }
         }
     }

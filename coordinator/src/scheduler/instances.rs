@@ -39,7 +39,8 @@ impl Scheduler {
         };
         let registry = self.cluster.registry();
         let entries = scope.select(&registry)?;
-        self.learn_unknown(&scope, deadline).await;
+        let spelled = scope.spelled(&registry);
+        self.learn_unknown(&spelled, deadline).await;
         if let Whose::Host(_) = whose {
             // One host is asked each time: who looks at it wants to see it as it is.
             self.ask_all(entries.iter().map(|entry| entry.name.clone()).collect(), deadline).await;
@@ -59,7 +60,7 @@ impl Scheduler {
         });
         let doubtful: BTreeSet<&str> = planner.doubtful().collect();
         let told = entries.iter().filter(|entry| doubtful.contains(entry.name.as_str()));
-        answer.hosts = told.filter_map(|entry| planner.host(&entry.name)?.judged()).collect();
+        answer.hosts = told.filter_map(|entry| Some(planner.host(&entry.name)?.judged())).collect();
         Ok(answer)
     }
 }

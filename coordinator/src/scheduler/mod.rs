@@ -22,7 +22,7 @@ use std::{
 };
 
 use tokio::time::Instant;
-use vmuster_proto::model::{PlaceAnswer, PlaceRequest, Problem};
+use vmuster_proto::model::{PlaceAnswer, PlaceRequest};
 
 pub use error::{ClaimsError, PlaceError};
 pub use instances::Whose;
@@ -31,6 +31,7 @@ use crate::{
     cache::Flights,
     claims::{ClaimBook, Ledger},
     cluster::Cluster,
+    hosts::Scope,
 };
 use asked::Asked;
 use planner::Planner;
@@ -57,7 +58,7 @@ pub struct Scheduler {
     /// Nothing was ever claimed.
     no_claims: ClaimBook,
     usage_max_age: Duration,
-    flights: Flights<String, Option<Problem>>,
+    flights: Flights<String, ()>,
     codec: AnswerCodec,
 }
 
@@ -104,7 +105,10 @@ impl Scheduler {
         {
             return Ok(known);
         }
-        self.learn_unknown(asked.scope(), deadline).await;
+        // Guests of any host may be those that are asked for, and its disks be in a pool that others share.
+        let everywhere = Scope::default();
+        let scope = if request.claim || asked.has_disks() { &everywhere } else { asked.scope() };
+        self.learn_unknown(scope, deadline).await;
         if request.claim { self.claim(&asked, digest, deadline).await } else { Ok(self.dry_run(&asked)) }
     }
 

@@ -7,17 +7,20 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     ops::RangeInclusive,
     sync::Arc,
+    time::Duration,
 };
 
 use vmuster_proto::model::{
-    Bytes, Freshness, HostSettings, JudgedHost, Problem, ProblemKind, Timestamp, Usage,
+    Bytes, Freshness, HostSettings, HostStanding, JudgedHost, Problem, ProblemKind, Timestamp, Usage,
 };
+
+use tokio::time::Instant;
 
 use super::rows::{StorageClasses, guest_cpu, host_pools, own_pool, resource};
 use crate::{
-    accounting::{AccountedHost, ClaimedBy, HostAccount, SharedStorage, account},
+    accounting::{AccountedHost, ClaimedBy, HostAccount, HostStorage, PoolAccount, SharedStorage, account},
     cache::HostView,
-    claims::{ClaimBook, ClaimState, InstanceId},
+    claims::{ClaimBook, ClaimState, Holdings, InstanceId},
     hosts::{HostEntry, Registry},
     placement::{PlacementHost, Pool, PoolKey, Solver},
 };
@@ -27,11 +30,16 @@ use crate::{
 pub(super) struct KnownUsage {
     /// When it was asked, by this coordinator's clock.
     pub(super) asked_at: Timestamp,
+    /// The same by a clock that never goes back: what was asked later is what holds.
+    pub(super) order: Instant,
     /// When its list of guests was so, at the earliest: the host may have been asked while libvirt was silent.
     pub(super) seen_at: Timestamp,
     /// What it said.
     pub(super) usage: Arc<Usage>,
 }
+
+/// A host that did not answer is not asked again by each decision.
+const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 
 /// When a host must have been asked for its usage to be promised by.
 pub(super) type Young = RangeInclusive<Timestamp>;
@@ -48,6 +56,8 @@ pub(super) struct Known {
     /// Why the last question for usage had no answer; nothing is placed there then.
     pub(super) problem: Option<Problem>,
     pub(super) account: Option<HostAccount>,
+    /// Before it, a host that did not answer is not asked again.
+    pub(super) not_before: Option<Instant>,
 }
 
 /// All of them.
@@ -62,6 +72,8 @@ pub(super) struct Planner {
     guests: HashMap<InstanceId, Vec<String>>,
     /// Hosts that are judged by what is not of now, or by nothing.
     doubtful: BTreeSet<String>,
+    /// Undone changes of claims that rows know of.
+    undone: u64,
     /// Raised with every change.
     pub(super) generation: u64,
 }
@@ -76,6 +88,7 @@ impl Planner {
             shared: SharedStorage::default(),
             guests: HashMap::new(),
             doubtful: BTreeSet::new(),
+            undone: 0,
             generation: 0,
         }
     }
@@ -101,8 +114,15 @@ impl Planner {
                 _ => {
                     self.remove(&entry.name);
                     let entry = Arc::clone(entry);
-                    let known =
-                        Known { entry, settings, view: None, usage: None, problem: None, account: None };
+                    let known = Known {
+                        entry,
+                        settings,
+                        view: None,
+                        usage: None,
+                        problem: None,
+                        account: None,
+                        not_before: None,
+                    };
                     self.hosts.insert(known.entry.name.clone(), known);
                 }
             }
@@ -115,37 +135,48 @@ impl Planner {
         self.forget_guests(host, known.usage.as_ref());
         self.doubtful.remove(host);
         self.solver.remove_host(host);
-        self.set_pools(host, known.account.as_ref(), None, &known.settings);
+        self.set_pools(host, known.account.as_ref(), None, BTreeMap::new(), &known.settings);
         self.generation += 1;
     }
 
-    /// What was learned of a host. `usage`: None, nobody was asked.
+    /// What was learned of a host: what it said last, and why that is not good enough to place by.
     pub(super) fn learn(
         &mut self,
         host: &str,
         view: Option<HostView>,
-        usage: Option<Result<KnownUsage, Problem>>,
+        usage: Option<KnownUsage>,
+        problem: Option<Problem>,
         book: &ClaimBook,
     ) {
         let Some(known) = self.hosts.get_mut(host) else { return };
+        // An answer that was overtaken by a later one says nothing new.
+        if let (Some(last), Some(usage)) = (&known.usage, &usage)
+            && last.order > usage.order
+        {
+            return;
+        }
         if view.is_some() {
             known.view = view;
         }
-        match usage {
-            Some(Ok(usage)) => {
-                // An answer that was overtaken by a later one says nothing new.
-                if known.usage.as_ref().is_some_and(|last| last.asked_at > usage.asked_at) {
-                    return;
-                }
-                known.problem = None;
-                let before = known.usage.replace(usage.clone());
-                self.forget_guests(host, before.as_ref());
-                self.remember_guests(host, &usage);
-            }
-            Some(Err(problem)) => known.problem = Some(problem),
-            None => {}
+        known.not_before = problem.as_ref().map(|_| Instant::now() + FAILURE_PAUSE);
+        known.problem = problem;
+        if let Some(usage) = usage {
+            let before = known.usage.replace(usage.clone());
+            self.forget_guests(host, before.as_ref());
+            self.remember_guests(host, &usage);
         }
         self.refresh(host, book);
+    }
+
+    /// Whether a host that did not answer may be asked again; if so, not once more for a while.
+    pub(super) fn may_retry(&mut self, host: &str) -> bool {
+        let now = Instant::now();
+        let Some(known) = self.hosts.get_mut(host) else { return false };
+        let may = known.not_before.is_none_or(|not_before| not_before <= now);
+        if may {
+            known.not_before = Some(now + FAILURE_PAUSE);
+        }
+        may
     }
 
     fn forget_guests(&mut self, host: &str, usage: Option<&KnownUsage>) {
@@ -173,6 +204,17 @@ impl Planner {
         self.guests.get(&instance).map_or(&[], Vec::as_slice)
     }
 
+    /// Takes over who is in the cluster, and accounts for all hosts anew if changes of claims were undone since the last time:
+    /// what they gave back counts again.
+    pub(super) fn catch_up(&mut self, registry: &Arc<Registry>, holdings: &Holdings) {
+        self.set_registry(registry, &holdings.book);
+        if self.undone != holdings.undone {
+            self.undone = holdings.undone;
+            let hosts: Vec<_> = self.hosts.keys().cloned().collect();
+            hosts.iter().for_each(|host| self.refresh(host, &holdings.book));
+        }
+    }
+
     /// Accounts for a host anew: its claims, its facts or figures have changed.
     pub(super) fn refresh(&mut self, host: &str, book: &ClaimBook) {
         let Some(known) = self.hosts.get(host) else { return };
@@ -186,7 +228,8 @@ impl Planner {
         let row = row(known, account.as_ref(), &self.classes, self.registry.profile(), book);
         let settings = known.settings.clone();
         let before = self.hosts.get_mut(host).and_then(|known| known.account.take());
-        self.set_pools(host, before.as_ref(), account.as_ref(), &settings);
+        let strays = strays(host, account.as_ref(), book);
+        self.set_pools(host, before.as_ref(), account.as_ref(), strays, &settings);
         self.solver.set_host(row);
         if let Some(known) = self.hosts.get_mut(host) {
             known.account = account;
@@ -205,20 +248,22 @@ impl Planner {
         host: &str,
         before: Option<&HostAccount>,
         after: Option<&HostAccount>,
+        strays: BTreeMap<String, PoolAccount>,
         settings: &HostSettings,
     ) {
         let profile = self.registry.profile();
         let pools =
             |account: Option<&HostAccount>| account.and_then(|account| account.pools.as_ref().ok().cloned());
-        let (before, after) = (pools(before).unwrap_or_default(), pools(after));
-        let now = after.clone().unwrap_or_default();
+        let (before, now) = (pools(before).unwrap_or_default(), pools(after).unwrap_or_default());
         for key in before.iter().filter(|(key, pool)| !pool.storage.is_shared && !now.contains_key(*key)) {
             self.solver.remove_pool(&PoolKey::new(key.0.as_str()));
         }
         for (key, pool) in now.iter().filter(|(_, pool)| !pool.storage.is_shared) {
             self.set_pool(key, own_pool(pool, settings, profile), false);
         }
-        for key in self.shared.set_host(host, after.as_ref(), settings) {
+        let mut shared = now;
+        shared.extend(strays);
+        for key in self.shared.set_host(host, Some(&shared), settings) {
             let figures = self.shared.get(&key).and_then(|unit| unit.figures().ok());
             self.set_pool(&key, figures.map(|figures| resource(&figures, profile)), true);
         }
@@ -265,6 +310,7 @@ impl Planner {
 
 impl Known {
     /// As registered.
+    #[cfg(test)]
     pub(super) fn entry(&self) -> &Arc<HostEntry> {
         &self.entry
     }
@@ -274,13 +320,25 @@ impl Known {
         &self.settings
     }
 
-    /// By what it is judged. None: it was not read yet.
-    pub(super) fn judged(&self) -> Option<JudgedHost> {
-        Some(JudgedHost {
-            standing: self.view.as_ref()?.standing(),
+    /// By what it is judged.
+    pub(super) fn judged(&self) -> JudgedHost {
+        let never = || HostStanding {
+            name: self.entry.name.clone(),
+            address: self.entry.address.as_ref().map(ToString::to_string).unwrap_or_default(),
+            reported_name: String::new(),
+            freshness: Freshness::Missing,
+            fetched_at: None,
+            validated_at: None,
+            collected_at: None,
+            problem: Some(self.problem.clone().unwrap_or_else(|| {
+                Problem::new(ProblemKind::Timeout, "it has not answered yet; ask again, or allow more time")
+            })),
+        };
+        JudgedHost {
+            standing: self.view.as_ref().map_or_else(never, HostView::standing),
             usage_asked_at: self.usage.as_ref().map(|usage| usage.asked_at),
             usage_problem: self.problem.clone(),
-        })
+        }
     }
 
     /// Its usage as it was last known.
@@ -296,7 +354,7 @@ impl Known {
 
     /// Whether its usage is young enough to promise by.
     pub(super) fn is_fresh(&self, young: &Young) -> bool {
-        self.problem.is_none() && self.usage.as_ref().is_some_and(|usage| young.contains(&usage.asked_at))
+        self.problem.is_none() && self.usage.as_ref().is_some_and(|usage| young.contains(&usage.seen_at))
     }
 
     fn is_doubtful(&self) -> bool {
@@ -318,6 +376,36 @@ impl Known {
         let is_used = self.usage.is_some() || record.saved_usage.is_some();
         (!is_used).then(|| "what is used there is not known".to_owned())
     }
+}
+
+/// What claims hold in storage that their host does not show (any more), or that was not read yet: others may have it as well,
+/// and it is promised all the same.
+fn strays(host: &str, account: Option<&HostAccount>, book: &ClaimBook) -> BTreeMap<String, PoolAccount> {
+    let shown = account.and_then(|account| account.pools.as_ref().ok());
+    let own = format!("{host} ");
+    let mut strays = BTreeMap::<String, PoolAccount>::new();
+    for claim in book.on(host) {
+        for disk in &claim.resources.disks {
+            if disk.pool.starts_with(&own) || shown.is_some_and(|shown| shown.contains_key(&disk.pool)) {
+                continue;
+            }
+            let stray = strays.entry(disk.pool.clone()).or_insert_with(|| PoolAccount {
+                storage: HostStorage {
+                    key: disk.pool.clone(),
+                    names: BTreeSet::new(),
+                    is_default: false,
+                    is_shared: true,
+                    is_usable: false,
+                    capacity_bytes: None,
+                },
+                reserved_bytes: Bytes(0),
+                charges: BTreeMap::new(),
+            });
+            let charge = stray.charges.entry(claim.instance.to_string()).or_insert(Some(Bytes(0)));
+            *charge = charge.map(|charge| Bytes(charge.0.saturating_add(disk.size_bytes.0)));
+        }
+    }
+    strays
 }
 
 fn guests_of(usage: Option<&KnownUsage>) -> impl Iterator<Item = InstanceId> {

@@ -97,8 +97,9 @@ impl World {
         for change in self.book.observe(&name(host), asked_at, &present) {
             self.book.apply(&change);
         }
-        let usage = KnownUsage { asked_at, seen_at: asked_at, usage: Arc::new(usage(domains)) };
-        self.planner.learn(&name(host), Some(view), Some(Ok(usage)), &self.book);
+        let order = Instant::now();
+        let usage = KnownUsage { asked_at, order, seen_at: asked_at, usage: Arc::new(usage(domains)) };
+        self.planner.learn(&name(host), Some(view), Some(usage), None, &self.book);
     }
 
     /// As a claim does it.
@@ -209,7 +210,7 @@ fn a_host_that_does_not_answer_takes_nothing_and_keeps_its_guests() {
     let mut world = World::new(1);
     world.answers(0, vec![guest(7, 2, 8)]);
     let problem = Problem::new(ProblemKind::Timeout, "no answer");
-    world.planner.learn("h0", None, Some(Err(problem)), &world.book);
+    world.planner.learn("h0", None, None, Some(problem), &world.book);
     assert_eq!(world.place(1, demand(1, 1, &[])), None);
     assert_eq!(world.planner.doubtful().collect::<Vec<_>>(), ["h0"]);
     assert_eq!(world.planner.hosts_of(InstanceId(7)), ["h0"]);
@@ -218,12 +219,50 @@ fn a_host_that_does_not_answer_takes_nothing_and_keeps_its_guests() {
 }
 
 #[test]
-fn an_answer_that_was_overtaken_says_nothing() {
+fn an_answer_that_was_overtaken_says_nothing_and_a_clock_that_went_back_hides_none() {
+    let order = Instant::now();
     let mut world = World::new(1);
     world.answers(0, vec![guest(7, 60, 8)]);
-    let old = KnownUsage { asked_at: time(0), seen_at: time(0), usage: Arc::new(usage(vec![])) };
-    world.planner.learn("h0", None, Some(Ok(old)), &world.book);
+    let answer = |seconds, order| KnownUsage {
+        asked_at: time(seconds),
+        order,
+        seen_at: time(seconds),
+        usage: Arc::new(usage(vec![])),
+    };
+    world.planner.learn("h0", None, Some(answer(9, order)), None, &world.book);
     assert_eq!(world.place(1, demand(8, 1, &[])), None, "60 of 64 vCPUs are promised");
+    world.planner.learn("h0", None, Some(answer(0, Instant::now())), None, &world.book);
+    assert!(world.place(1, demand(8, 1, &[])).is_some(), "asked later, whatever the clock says");
+}
+
+#[test]
+fn what_is_claimed_in_a_shared_pool_counts_while_its_host_is_not_known() {
+    let mut world = World::new(2);
+    let first = world.place(1, demand(1, 1, &[(200, "ceph")])).expect("there is room");
+    let (first, other) = if first == "h0" { (0, 1) } else { (1, 0) };
+    // A coordinator that was started again, and has asked the other one only.
+    let registry = Arc::clone(&world.planner.registry);
+    world.planner = Planner::new(BTreeMap::new());
+    world.planner.set_registry(&registry, &world.book);
+    world.answers(other, vec![]);
+    assert_eq!(world.place(2, demand(1, 1, &[(200, "ceph")])), None);
+    assert!(world.place(3, demand(1, 1, &[(90, "ceph")])).is_some(), "300 less 200");
+    let unknown = world.planner.host(&name(first)).expect("there").judged();
+    assert_eq!(unknown.standing.freshness, Freshness::Missing);
+}
+
+#[test]
+fn what_was_given_back_and_could_not_be_kept_counts_again() {
+    let mut world = World::new(1);
+    world.place(1, demand(16, 1, &[])).expect("there is room");
+    let claim = world.book.of(InstanceId(1)).next().cloned().expect("a claim");
+    // Released, accounted for, and undone by a disk that failed.
+    world.release(1);
+    world.book.apply(&Change::Put(claim));
+    let registry = Arc::clone(&world.planner.registry);
+    let holdings = Holdings { book: world.book.clone(), undone: 1, ..Holdings::default() };
+    world.planner.catch_up(&registry, &holdings);
+    assert_eq!(world.planner.solver.host("h0").expect("there").vcpus.expect("known").promised, 16);
 }
 
 #[derive(Debug, Clone)]

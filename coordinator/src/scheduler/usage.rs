@@ -4,18 +4,21 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use tokio::time::{Instant, timeout_at};
-use vmuster_proto::model::{Problem, Timestamp, Usage};
+use vmuster_proto::model::{Issue, Problem, ProblemKind, Timestamp, Usage};
 
 use super::{Scheduler, decide::Anew, planner::KnownUsage};
 use crate::{
     cache::ReadOptions,
     claims::{Change, ChangeError, InstanceId},
     cluster::AskedUsage,
-    hosts::Scope,
+    hosts::{HostEntry, Scope},
 };
 
 /// Time for the decision and its commit, that must not be spent on waiting for hosts.
 const COMMIT_TIME: Duration = Duration::from_secs(1);
+
+/// A list of guests this old is no answer, however long usage may hold: the agent gives the last one it has.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// A flight ends by itself; who waits for it may have less time.
 const FLIGHT_TIME: Duration = Duration::from_secs(30);
@@ -32,67 +35,109 @@ impl Scheduler {
         self.ask_all(new, deadline).await;
     }
 
-    /// Hosts that were never asked, and those whose last answer was none.
+    /// Hosts that were never asked, and those whose last answer was none and whose time has come.
     fn unknown_hosts(&self, scope: &Scope) -> (Vec<String>, Vec<String>) {
         let registry = self.cluster.registry();
         let mut planner = self.planner();
         self.with_book(|book| planner.set_registry(&registry, book));
+        let doubtful: Vec<String> = planner.doubtful().map(str::to_owned).collect();
         let mut unknown = (Vec::new(), Vec::new());
-        for name in planner.doubtful() {
-            let Some(known) = planner.host(name) else { continue };
-            let is_asked = scope.names.is_empty() || scope.names.contains(name);
-            if !is_asked || scope.exclude.contains(name) || !known.is_unknown() {
+        for name in doubtful {
+            let is_asked = scope.names.is_empty() || scope.names.contains(&name);
+            let Some(known) = planner.host(&name).filter(|known| known.is_unknown()) else { continue };
+            if !is_asked || scope.exclude.contains(&name) {
                 continue;
             }
-            if known.view.is_none() {
-                unknown.0.push(name.to_owned());
-            } else if !self.cluster.is_barred(known.entry()) {
-                unknown.1.push(name.to_owned());
+            if known.view.is_none() && known.problem.is_none() {
+                unknown.0.push(name);
+            } else if planner.may_retry(&name) {
+                unknown.1.push(name);
             }
         }
         unknown
     }
 
-    /// Asks these hosts and takes in what they say, as far as they do in time.
+    /// Asks these hosts and takes in what they say. Those that do not say it in time are not placed on until they do.
     pub(super) async fn ask_all(self: &Arc<Self>, hosts: Vec<String>, deadline: Instant) {
         if hosts.is_empty() {
             return;
         }
         let now = Instant::now();
         let until = deadline.checked_sub(COMMIT_TIME.min(deadline.saturating_duration_since(now) / 4));
-        let asking = join_all(hosts.iter().map(|host| self.ask(host)));
-        // What comes later is taken in as well, for the next decision.
-        let _ = timeout_at(until.unwrap_or(now), asking).await;
+        let until = until.unwrap_or(now);
+        let asking = hosts.iter().map(async |host| timeout_at(until, self.ask(host)).await.is_err());
+        let late = join_all(asking).await;
+        let mut planner = self.planner();
+        for host in hosts.iter().zip(late).filter_map(|(host, late)| late.then_some(host)) {
+            let detail = "it has not answered yet; ask again, or allow more time";
+            let problem = Problem::new(ProblemKind::Timeout, detail);
+            // What it says later is taken in then, for the next decision.
+            self.with_book(|book| planner.learn(host, None, None, Some(problem), book));
+        }
     }
 
-    /// Asks one host, together with whoever else wants to know; gives why there was no answer.
-    pub(super) async fn ask(self: &Arc<Self>, host: &str) -> Option<Problem> {
-        let (scheduler, name) = (Arc::clone(self), host.to_owned());
-        let flight = self.flights.join(host.to_owned(), || async move { scheduler.fly(&name).await });
-        flight.await.flatten()
+    /// Asks one host, together with whoever else wants to know.
+    pub(super) async fn ask(self: &Arc<Self>, host: &str) {
+        let registry = self.cluster.registry();
+        let Some(entry) = registry.get(host).cloned() else { return };
+        // Never by the name alone: what one address says is not another's.
+        let address = entry.address.as_ref().map(ToString::to_string).unwrap_or_default();
+        let key = format!("{host} {address} {}", entry.machine_id.as_deref().unwrap_or_default());
+        let scheduler = Arc::clone(self);
+        self.flights.join(key, || async move { scheduler.fly(&entry).await }).await;
     }
 
-    async fn fly(self: &Arc<Self>, host: &str) -> Option<Problem> {
-        let entry = self.cluster.registry().get(host).cloned()?;
-        let asked_at = self.cluster.cache().now();
-        let options = ReadOptions { max_age: None, deadline: Instant::now() + FLIGHT_TIME };
-        let (view, usage) = self.cluster.read_anew(&entry, options).await;
-        let usage: Option<Result<KnownUsage, Problem>> = match usage as AskedUsage {
-            Some(Ok(fetched)) => {
-                let seen_at = seen_at(asked_at, &fetched.usage);
-                let usage = Arc::new(fetched.usage);
-                Some(Ok(KnownUsage { asked_at, seen_at, usage }))
-            }
-            Some(Err(problem)) => Some(Err(problem)),
-            None => None,
+    async fn fly(self: &Arc<Self>, entry: &Arc<HostEntry>) {
+        let (asked_at, order) = (self.cluster.cache().now(), Instant::now());
+        let options = ReadOptions { max_age: None, deadline: order + FLIGHT_TIME };
+        let (view, asked) = self.cluster.read_anew(entry, options).await;
+        let is_still = |registered: &HostEntry| {
+            registered.address == entry.address && registered.machine_id == entry.machine_id
         };
-        let problem = usage.as_ref().and_then(|usage| usage.as_ref().err().cloned());
-        if let Some(Ok(known)) = &usage {
-            self.observe(host, known);
+        if !self.cluster.registry().get(&entry.name).is_some_and(|registered| is_still(registered)) {
+            return;
+        }
+        let (usage, problem) = match asked as AskedUsage {
+            Some(Ok(fetched)) => self.judged(&fetched.usage, asked_at, order, &fetched.issues),
+            Some(Err(problem)) => (None, Some(problem)),
+            None => (None, None),
+        };
+        if let Some(known) = &usage {
+            self.observe(&entry.name, known);
         }
         let mut planner = self.planner();
-        self.with_book(|book| planner.learn(host, Some(view), usage, book));
-        problem
+        self.with_book(|book| planner.learn(&entry.name, Some(view), usage, problem, book));
+    }
+
+    /// An answer, and why it is not one to place by: without its guests what is promised there is not known, and what is
+    /// known of them from before is kept.
+    fn judged(
+        &self,
+        usage: &Usage,
+        asked_at: Timestamp,
+        order: Instant,
+        issues: &[Issue],
+    ) -> (Option<KnownUsage>, Option<Problem>) {
+        for (is_there, section, what) in [
+            (usage.domains.is_some(), "usage.domains", "its guests are not known"),
+            (usage.pools.is_some(), "usage.pools", "its storage pools are not known"),
+        ] {
+            if !is_there {
+                let why = issues.iter().find(|issue| issue.section.starts_with(section));
+                let why = why.map(|issue| format!(": {}", issue.detail)).unwrap_or_default();
+                return (None, Some(Problem::new(ProblemKind::Unsupported, format!("{what}{why}"))));
+            }
+        }
+        let age = usage.collected_at.zip(usage.hypervisor_collected_at);
+        let age = age.and_then(|(now, then)| now.since(then)).unwrap_or_default();
+        let seen_at = asked_at.saturating_sub(age);
+        let is_old = age > self.usage_max_age.max(SILENCE_MAX);
+        let problem = is_old.then(|| {
+            let detail =
+                format!("its list of guests is {} s old: libvirt does not answer there", age.as_secs());
+            Problem::new(ProblemKind::Timeout, detail)
+        });
+        (Some(KnownUsage { asked_at, order, seen_at, usage: Arc::new(usage.clone()) }), problem)
     }
 
     /// Tells the host's claims which of their guests are there.
@@ -120,11 +165,4 @@ impl Scheduler {
             Err(ChangeError::Refused(never)) => match never {},
         }
     }
-}
-
-/// When a host's list of guests was so, at the earliest.
-fn seen_at(asked_at: Timestamp, usage: &Usage) -> Timestamp {
-    let age = usage.collected_at.zip(usage.hypervisor_collected_at);
-    let age = age.and_then(|(now, then)| now.since(then)).unwrap_or_default();
-    asked_at.saturating_sub(age)
 }

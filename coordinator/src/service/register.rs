@@ -13,8 +13,8 @@ use vmuster_proto::{
 
 use super::{ClusterApi, time_for_call};
 use crate::{
-    cluster::read_within,
-    hosts::{HostChange, NewHost},
+    cluster::{RegisterError, read_within},
+    hosts::{ChangeError, HostChange, NewHost},
     status::{claims_error, invalid, live_claims, register_error, scope_error},
 };
 
@@ -52,14 +52,19 @@ pub(super) async fn remove(
     if !claims.is_empty() && !force {
         return Err(live_claims(&name, claims.len()));
     }
-    let removed = api.cluster.remove_host(name, deadline).await;
-    let name = removed.map_err(|error| register_error(&error))?;
-    if let Some(scheduler) = &api.scheduler {
-        // The host first: a claim that is made meanwhile is one of a host that is not there.
+    let name = match api.cluster.remove_host(name.clone(), deadline).await {
+        Ok(name) => name,
+        // It went before, and its claims could not be released then: by force they can be now.
+        Err(RegisterError::Change(ChangeError::NotRegistered(_))) if !claims.is_empty() => {
+            name.to_ascii_lowercase()
+        }
+        Err(error) => return Err(register_error(&error)),
+    };
+    tracing::info!(host = name, by, "removed a host");
+    if force && let Some(scheduler) = &api.scheduler {
+        // The host first: nothing is placed there any more.
         let released = scheduler.release_host(&name, deadline).await.map_err(|error| claims_error(&error))?;
-        tracing::info!(host = name, by, released, "removed a host and its claims");
-    } else {
-        tracing::info!(host = name, by, "removed a host");
+        tracing::info!(host = name, by, released, "released the claims of a removed host");
     }
     Ok(Response::new(pb::RemoveHostResponse { name }))
 }

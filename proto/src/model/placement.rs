@@ -218,6 +218,7 @@ pub struct Candidate {
 #[expect(missing_docs, reason = "documented in placement_service.proto")]
 pub struct PlaceAnswer {
     pub granted: bool,
+    pub placed_count: u32,
     pub placements: Vec<Placement>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<Refusal>,

@@ -153,6 +153,7 @@ fn answers_come_through_as_they_are() {
     };
     let answer = PlaceAnswer {
         granted: true,
+        placed_count: 1,
         placements: vec![Placement {
             uuid: UUID.to_owned(),
             group: 0,

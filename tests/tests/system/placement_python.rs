@@ -73,7 +73,7 @@ async fn the_client_of_the_documentation_places_claims_confirms_and_releases() {
     assert_ne!((host, uuid), (other_host, other_uuid), "spread");
     assert!(printed.contains("\nagain the same\n"), "{printed}");
     let claim = vec![*first, "confirmed", *host, *uuid];
-    assert_eq!(lines(printed, "confirmed"), [claim.clone()], "{printed}");
+    assert_eq!(lines(printed, "confirmed"), std::slice::from_ref(&claim), "{printed}");
     assert_eq!(lines(printed, "released"), [[*second]], "{printed}");
     assert_eq!(lines(printed, "listed"), [claim], "{printed}");
 

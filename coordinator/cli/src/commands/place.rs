@@ -23,7 +23,11 @@ use crate::{
 pub(crate) async fn run(client: &mut Client, arguments: &PlaceArguments) -> Result<Answered, Failure> {
     let request_id = arguments.request_id.clone().unwrap_or_else(|| Uuid::new_v4().to_string());
     let request = request(arguments, &request_id)?;
-    let answer = client.place(&request).await?;
+    let answer = client.place(&request).await.map_err(|failure| match arguments.request_id {
+        // It may have been promised all the same: who asks again must be able to ask for the same.
+        None if arguments.claim => failure.and(&format!("to ask for the same again: --request-id {request_id}")),
+        _ => failure,
+    })?;
     let text = match arguments.output {
         Output::Table => render::place::table(&answer, &request, width()),
         Output::Plain => render::place::plain(&answer),
@@ -45,7 +49,8 @@ fn exits(answer: &PlaceAnswer) -> BTreeSet<Exit> {
     if answer.refusals.is_empty() {
         return BTreeSet::from([Exit::Complete]);
     }
-    let is_doubtful = answer.hosts.iter().any(is_unknown);
+    let filters = answer.refusals.iter().flat_map(|refusal| &refusal.filters);
+    let is_doubtful = answer.hosts.iter().any(is_unknown) || filters.into_iter().any(|filter| filter.unknown_host_count > 0);
     BTreeSet::from([if is_doubtful { Exit::Incomplete } else { Exit::No }])
 }
 
@@ -57,7 +62,11 @@ fn doubts(hosts: &[JudgedHost]) -> Vec<String> {
     let unknown = hosts.iter().filter(|host| is_unknown(host)).map(|host| {
         let problem = host.usage_problem.as_ref().or(host.standing.problem.as_ref());
         let why = problem.map_or("", |problem| &problem.detail);
-        format!("warning: {} was not considered: what it has left is not known ({why})", host.standing.name)
+        let name = &host.standing.name;
+        if host.usage_problem.is_none() && host.standing.freshness == Freshness::Stale {
+            return format!("warning: {name} was judged by its last known facts ({why})");
+        }
+        format!("warning: {name} was not considered: what it has left is not known ({why})")
     });
     unknown.collect()
 }

@@ -43,7 +43,7 @@ pub(crate) fn plain(answer: &PlaceAnswer) -> String {
 
 pub(crate) fn table(answer: &PlaceAnswer, request: &PlaceRequest, width: u16) -> String {
     let asked: usize = request.groups.iter().map(|group| group.uuids.len()).sum();
-    let (placed, s) = (answer.placements.len(), if asked == 1 { "" } else { "s" });
+    let (placed, s) = (answer.placed_count, if asked == 1 { "" } else { "s" });
     let what = match (answer.granted, request.claim) {
         (true, true) => "promised",
         (true, false) => "would be placed; nothing is promised",

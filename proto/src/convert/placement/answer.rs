@@ -27,6 +27,7 @@ impl From<&PlaceAnswer> for pb::PlaceResponse {
             skipped_filters: answer.skipped_filters.clone(),
             over_committed: answer.over_committed,
             cluster_generation: answer.cluster_generation.clone(),
+            placed_count: answer.placed_count,
         }
     }
 }
@@ -40,6 +41,7 @@ impl TryFrom<pb::PlaceResponse> for PlaceAnswer {
         })?;
         Ok(Self {
             granted: answer.granted,
+            placed_count: answer.placed_count,
             placements: list("placements", answer.placements, Placement::try_from)?,
             refusals: list("refusals", answer.refusals, Refusal::try_from)?,
             expires_at: time("expires_at", answer.expires_at)?,
