@@ -14,8 +14,14 @@ fn an_instance_has_one_host_unless_it_moves() {
     admit(&mut book, vec![new_claim(1, "a"), new_claim(2, "a")]);
     let refused = |asked| book.admit(asked).expect_err("a conflict").to_string();
     let one = InstanceId(1);
-    assert_eq!(refused(vec![new_claim(1, "a")]), format!("instance {one} has a claim on host 'a'"));
-    assert_eq!(refused(vec![new_move(1, "a")]), format!("instance {one} has a claim on host 'a'"));
+    assert_eq!(
+        refused(vec![new_claim(1, "a")]),
+        format!("instance {one} has a claim on host 'a': release it, or place it elsewhere")
+    );
+    assert_eq!(
+        refused(vec![new_move(1, "a")]),
+        format!("instance {one} has a claim on host 'a': release it, or place it elsewhere")
+    );
     let elsewhere = refused(vec![new_claim(3, "b"), new_claim(1, "b")]);
     assert_eq!(
         elsewhere,
@@ -88,7 +94,7 @@ fn an_export_comes_back_as_it_was() {
         book.apply(change);
     }
     let text = book.export_json().expect("JSON");
-    assert!(text.starts_with("{\n  \"schema\": \"vmuster.claims.v1\",\n  \"claims\": [\n"), "{text}");
+    assert!(text.starts_with("{\n  \"schema\": \"vmuster.claims.backup.v1\",\n  \"claims\": [\n"), "{text}");
     assert!(text.contains("\"id\": \"c1\"") && text.contains("\"state\": \"observed\""), "{text}");
     let back = import_json(&text).expect("an export");
     assert_eq!(ClaimBook::new(back, 0).export_json().expect("JSON"), text);

@@ -5,12 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio::time::Instant;
 use vmuster_proto::model::{CapacityAnswer, HostCapacity, InstanceTemplate, ResourceFigures, StorageFigures};
 
-use super::{
-    PlaceError, Scheduler,
-    answer::counts,
-    asked::demand,
-    planner::{Known, Planner},
-};
+use super::{PlaceError, Scheduler, answer::counts, asked::demand, known::Known, planner::Planner};
 use crate::{
     accounting::{Figures, Profile},
     hosts::Scope,

@@ -14,9 +14,8 @@ use tokio::{
 use vmuster_proto::model::{PlaceAnswer, PlaceRequest, Purpose, Timestamp};
 
 use super::{
-    ClaimsError, PlaceError, Scheduler, VERIFICATIONS_MAX, answer,
-    asked::Asked,
-    planner::{Planner, Young},
+    ClaimsError, PlaceError, Scheduler, VERIFICATIONS_MAX, answer, asked::Asked, known::Young,
+    planner::Planner,
 };
 use crate::{
     claims::{

@@ -8,7 +8,7 @@ use std::{
 use tokio::time::Instant;
 use vmuster_proto::model::{Bytes, Domain, Instance, InstancesAnswer};
 
-use super::{PlaceError, Scheduler, claims::report, planner::Known};
+use super::{PlaceError, Scheduler, claims::report, known::Known};
 use crate::{
     claims::{Claim, ClaimBook, InstanceId},
     hosts::Scope,

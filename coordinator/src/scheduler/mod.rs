@@ -10,6 +10,7 @@ mod claims;
 mod decide;
 mod error;
 mod instances;
+mod known;
 mod planner;
 mod rows;
 mod usage;

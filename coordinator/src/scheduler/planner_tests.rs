@@ -2,11 +2,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use proptest::prelude::*;
 use vmuster_proto::model::{
-    AllocationSettings, Cpu, Domain, DomainDisk, FeatureSet, Filesystem, GuestCpu, HostOrigin, Inventory,
-    Memory, StoragePool, System,
+    AllocationSettings, Cpu, Domain, DomainDisk, FeatureSet, Filesystem, Freshness, GuestCpu, HostOrigin,
+    Inventory, Memory, ProblemKind, StoragePool, System, Timestamp, Usage,
 };
 
 use super::*;
+use crate::hosts::HostEntry;
 use crate::{
     cache::{GuestNames, HostRecord, Outcome},
     claims::{Change, ClaimedDisk, ClaimedResources, NewClaim, Purpose},
@@ -103,14 +104,14 @@ impl World {
     }
 
     /// As a claim does it.
-    fn place(&mut self, instance: u128, demand: Demand) -> Option<String> {
+    fn place(&mut self, instance: u128, demand: &Demand) -> Option<String> {
         let batch = Batch {
             completeness: Completeness::All,
             ..Batch::new(vec![Group { demand: Arc::new(demand.clone()), count: 1 }])
         };
         let decision: Decision = self.planner.solver.decide(&batch, Then::Keep);
         let placed = decision.placements.first()?.as_ref()?;
-        let taken = Taken::of(&demand, placed);
+        let taken = Taken::of(demand, placed);
         let new = NewClaim {
             instance: InstanceId(instance),
             host: placed.host.to_string(),
@@ -194,14 +195,14 @@ fn guest(instance: u128, vcpus: u32, gib: u64) -> Domain {
 #[test]
 fn what_one_host_took_of_a_shared_pool_is_gone_for_the_other_and_stays_so() {
     let mut world = World::new(2);
-    let first = world.place(1, demand(1, 1, &[(200, "ceph")])).expect("there is room");
+    let first = world.place(1, &demand(1, 1, &[(200, "ceph")])).expect("there is room");
     let other = usize::from(first == "h0");
-    assert_eq!(world.place(2, demand(1, 1, &[(200, "ceph")])), None);
+    assert_eq!(world.place(2, &demand(1, 1, &[(200, "ceph")])), None);
     // The other host is asked, and knows nothing of it.
     world.answers(other, vec![]);
-    assert_eq!(world.place(2, demand(1, 1, &[(200, "ceph")])), None);
+    assert_eq!(world.place(2, &demand(1, 1, &[(200, "ceph")])), None);
     world.release(1);
-    assert!(world.place(2, demand(1, 1, &[(200, "ceph")])).is_some());
+    assert!(world.place(2, &demand(1, 1, &[(200, "ceph")])).is_some());
     world.check();
 }
 
@@ -211,11 +212,11 @@ fn a_host_that_does_not_answer_takes_nothing_and_keeps_its_guests() {
     world.answers(0, vec![guest(7, 2, 8)]);
     let problem = Problem::new(ProblemKind::Timeout, "no answer");
     world.planner.learn("h0", None, None, Some(problem), &world.book);
-    assert_eq!(world.place(1, demand(1, 1, &[])), None);
+    assert_eq!(world.place(1, &demand(1, 1, &[])), None);
     assert_eq!(world.planner.doubtful().collect::<Vec<_>>(), ["h0"]);
     assert_eq!(world.planner.hosts_of(InstanceId(7)), ["h0"]);
     world.answers(0, vec![guest(7, 2, 8)]);
-    assert!(world.place(1, demand(1, 1, &[])).is_some());
+    assert!(world.place(1, &demand(1, 1, &[])).is_some());
 }
 
 #[test]
@@ -230,23 +231,23 @@ fn an_answer_that_was_overtaken_says_nothing_and_a_clock_that_went_back_hides_no
         usage: Arc::new(usage(vec![])),
     };
     world.planner.learn("h0", None, Some(answer(9, order)), None, &world.book);
-    assert_eq!(world.place(1, demand(8, 1, &[])), None, "60 of 64 vCPUs are promised");
+    assert_eq!(world.place(1, &demand(8, 1, &[])), None, "60 of 64 vCPUs are promised");
     world.planner.learn("h0", None, Some(answer(0, Instant::now())), None, &world.book);
-    assert!(world.place(1, demand(8, 1, &[])).is_some(), "asked later, whatever the clock says");
+    assert!(world.place(1, &demand(8, 1, &[])).is_some(), "asked later, whatever the clock says");
 }
 
 #[test]
 fn what_is_claimed_in_a_shared_pool_counts_while_its_host_is_not_known() {
     let mut world = World::new(2);
-    let first = world.place(1, demand(1, 1, &[(200, "ceph")])).expect("there is room");
+    let first = world.place(1, &demand(1, 1, &[(200, "ceph")])).expect("there is room");
     let (first, other) = if first == "h0" { (0, 1) } else { (1, 0) };
     // A coordinator that was started again, and has asked the other one only.
     let registry = Arc::clone(&world.planner.registry);
     world.planner = Planner::new(BTreeMap::new());
     world.planner.set_registry(&registry, &world.book);
     world.answers(other, vec![]);
-    assert_eq!(world.place(2, demand(1, 1, &[(200, "ceph")])), None);
-    assert!(world.place(3, demand(1, 1, &[(90, "ceph")])).is_some(), "300 less 200");
+    assert_eq!(world.place(2, &demand(1, 1, &[(200, "ceph")])), None);
+    assert!(world.place(3, &demand(1, 1, &[(90, "ceph")])).is_some(), "300 less 200");
     let unknown = world.planner.host(&name(first)).expect("there").judged();
     assert_eq!(unknown.standing.freshness, Freshness::Missing);
 }
@@ -254,7 +255,7 @@ fn what_is_claimed_in_a_shared_pool_counts_while_its_host_is_not_known() {
 #[test]
 fn what_was_given_back_and_could_not_be_kept_counts_again() {
     let mut world = World::new(1);
-    world.place(1, demand(16, 1, &[])).expect("there is room");
+    world.place(1, &demand(16, 1, &[])).expect("there is room");
     let claim = world.book.of(InstanceId(1)).next().cloned().expect("a claim");
     // Released, accounted for, and undone by a disk that failed.
     world.release(1);
@@ -294,7 +295,7 @@ proptest! {
                 Step::Place(vcpus, memory, disk, shared) => {
                     let on = if shared { "ceph" } else { "" };
                     let disks: &[(u64, &str)] = if disk == 0 { &[] } else { &[(disk, on)] };
-                    let _ = world.place(number, demand(vcpus, memory, disks));
+                    let _ = world.place(number, &demand(vcpus, memory, disks));
                 }
                 Step::Release(instance) => world.release(instance),
                 Step::Answer(host, mask, vcpus) => {

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use tokio::time::{Instant, timeout_at};
 use vmuster_proto::model::{Issue, Problem, ProblemKind, Timestamp, Usage};
 
-use super::{Scheduler, decide::Anew, planner::KnownUsage};
+use super::{Scheduler, decide::Anew, known::KnownUsage};
 use crate::{
     cache::ReadOptions,
     claims::{Change, ChangeError, InstanceId},

@@ -25,7 +25,9 @@ pub(crate) async fn run(client: &mut Client, arguments: &PlaceArguments) -> Resu
     let request = request(arguments, &request_id)?;
     let answer = client.place(&request).await.map_err(|failure| match arguments.request_id {
         // It may have been promised all the same: who asks again must be able to ask for the same.
-        None if arguments.claim => failure.and(&format!("to ask for the same again: --request-id {request_id}")),
+        None if arguments.claim => {
+            failure.and(&format!("to ask for the same again: --request-id {request_id}"))
+        }
         _ => failure,
     })?;
     let text = match arguments.output {
@@ -50,7 +52,8 @@ fn exits(answer: &PlaceAnswer) -> BTreeSet<Exit> {
         return BTreeSet::from([Exit::Complete]);
     }
     let filters = answer.refusals.iter().flat_map(|refusal| &refusal.filters);
-    let is_doubtful = answer.hosts.iter().any(is_unknown) || filters.into_iter().any(|filter| filter.unknown_host_count > 0);
+    let is_doubtful = answer.hosts.iter().any(is_unknown)
+        || filters.into_iter().any(|filter| filter.unknown_host_count > 0);
     BTreeSet::from([if is_doubtful { Exit::Incomplete } else { Exit::No }])
 }
 

@@ -66,7 +66,7 @@ fn other_files_and_versions_are_refused() {
     std::fs::remove_file(&path).expect("removed");
     let error = open().expect_err("refused");
     assert!(matches!(&error, ClaimStoreError::LostCommits { found: 0, promised: 1, .. }), "{error}");
-    assert!(error.to_string().contains("may be promised twice"), "{error}");
+    assert!(error.to_string().contains("may then be promised twice"), "{error}");
     let missing = SqliteClaims::open(Path::new("/nonexistent"));
     assert!(matches!(missing, Err(ClaimStoreError::Other { action: "open", .. })), "{missing:?}");
 }
