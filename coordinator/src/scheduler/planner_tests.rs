@@ -1,3 +1,5 @@
+//! Hosts that share storage, step by step, beside what accounting makes of the same.
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use proptest::prelude::*;
