@@ -1,7 +1,7 @@
 //! Claims in memory and on disk, as one.
 //!
 //! A change is decided on what is known, made in memory at once, so that the next decision counts it, and handed to the
-//! [committer](super::committer), in the same order. Its caller answers when it is durable. What is decided on a change
+//! `committer`, in the same order. Its caller answers when it is durable. What is decided on a change
 //! that then cannot be kept is not kept either: all that was handed in since is undone with it, so that memory is always
 //! what the disk has, or will have. Must not know what is decided.
 
