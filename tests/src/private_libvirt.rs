@@ -6,6 +6,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{Mutex, PoisonError},
 };
 
 use rustix::process::{Pid, kill_process};
@@ -179,8 +180,12 @@ fn spawn(directory: &Path, settings: &[String], hides_kvm: bool) -> Child {
     command.spawn().expect("a shell")
 }
 
-/// A directory as a whole, if it is there; tests side by side may do so at once, and the last is as good as the first.
+/// One at a time: two that make the same directories at once end with "File exists".
+static COPYING: Mutex<()> = Mutex::new(());
+
+/// A directory as a whole, if it is there; of tests side by side the last is as good as the first.
 fn copy(from: &Path, to: &Path) {
+    let _turn = COPYING.lock().unwrap_or_else(PoisonError::into_inner);
     if from.exists() {
         fs::create_dir_all(to).expect("a directory");
         let copied = run(Command::new("cp").arg("--archive").arg(from.join(".")).arg(to));

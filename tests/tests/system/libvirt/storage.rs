@@ -108,7 +108,9 @@ async fn daemons_may_restart_for_ever() {
         host.libvirt.restart().await;
         until("libvirt's answers are back", async || about_guests(&host.usage().await.1).is_empty()).await;
     }
-    assert_eq!(descriptors(&host), before);
+    let after = descriptors(&host);
+    // A connection that was being closed when it was first counted may be gone by now.
+    assert!(after.0 == before.0 && after.1 <= before.1, "{after:?} after {before:?}");
     // What a daemon knows of changes ended with it: definitions are read anew.
     host.libvirt.domain("define", "a", &guest("a", "kvm", 64, 1, ""));
     assert_eq!(host.promised().await.domain_count, 1);
