@@ -6,6 +6,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use vmuster_proto::model::{Bytes, Timestamp};
+pub use vmuster_proto::model::{ClaimState, Purpose};
 
 /// Text that names no claim.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -94,38 +95,6 @@ impl<'de> Deserialize<'de> for InstanceId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
-}
-
-/// Where a claim is in its life; see [`super::life`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClaimState {
-    /// Promised for a while.
-    Held,
-    /// Promised until it is released: for guests that libvirt does not list.
-    Confirmed,
-    /// Its guest was seen on its host.
-    Observed,
-}
-
-impl fmt::Display for ClaimState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Held => "held",
-            Self::Confirmed => "confirmed",
-            Self::Observed => "observed",
-        })
-    }
-}
-
-/// Why an instance gets a claim.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Purpose {
-    /// It is to run on this host and on no other.
-    New,
-    /// It is to come here from another host, and has both for a while.
-    Move,
 }
 
 /// Room in a pool.

@@ -7,12 +7,11 @@ use std::{
 };
 
 use tokio::time::Instant;
-use vmuster_proto::model::{Bytes, ClaimReport, ClaimState, Purpose};
+use vmuster_proto::model::{Bytes, ClaimReport};
 
 use super::{ClaimsError, Scheduler, decide::Anew};
 use crate::claims::{
-    self, Change, ChangeError, Claim, ClaimBook, ClaimFilter, ClaimId, ClaimPage, InstanceId, Outcome,
-    hold_until,
+    Change, ChangeError, Claim, ClaimBook, ClaimFilter, ClaimId, ClaimPage, InstanceId, Outcome, hold_until,
 };
 
 impl Scheduler {
@@ -151,18 +150,11 @@ pub(super) fn report(claim: &Claim) -> ClaimReport {
         id: claim.id.to_string(),
         uuid: claim.instance.to_string(),
         host: claim.host.clone(),
-        state: match claim.state {
-            claims::ClaimState::Held => ClaimState::Held,
-            claims::ClaimState::Confirmed => ClaimState::Confirmed,
-            claims::ClaimState::Observed => ClaimState::Observed,
-        },
+        state: claim.state,
         vcpus: claim.resources.vcpus,
         memory_bytes: claim.resources.memory_bytes,
         disk_bytes,
-        purpose: match claim.purpose {
-            claims::Purpose::New => Purpose::New,
-            claims::Purpose::Move => Purpose::Move,
-        },
+        purpose: claim.purpose,
         request_id: claim.request_id.clone(),
         over_committed: claim.over_committed,
         created_at: claim.created_at,

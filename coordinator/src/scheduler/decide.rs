@@ -338,10 +338,6 @@ fn new_claims(
     created_at: Timestamp,
     expires_at: Timestamp,
 ) -> Vec<NewClaim> {
-    let purpose = match asked.request.purpose {
-        Purpose::New => claims::Purpose::New,
-        Purpose::Move => claims::Purpose::Move,
-    };
     let mut signatures = HashMap::<*const Demand, String>::new();
     let claim = |(instance, demand, placed): (InstanceId, &Demand, &placement::Placed)| {
         let signature = signatures.entry(std::ptr::from_ref(demand)).or_insert_with(|| signature(demand));
@@ -356,7 +352,7 @@ fn new_claims(
                 memory_bytes: demand.memory,
                 disks: disks.collect(),
             },
-            purpose,
+            purpose: asked.request.purpose,
             request_id: asked.request.request_id.clone(),
             signature: signature.clone(),
             groups: Vec::new(),

@@ -15,7 +15,7 @@ use vmuster_proto::{
 
 use super::request::{scope, time_for_call};
 use crate::{
-    claims::{self, ClaimFilter, ClaimId, InstanceId},
+    claims::{ClaimFilter, ClaimId, InstanceId},
     scheduler::{AnswerCodec, Scheduler, Whose},
     status::{claims_error, invalid, place_error},
 };
@@ -202,12 +202,7 @@ fn page(message: &pb::ListClaimsRequest) -> Result<(ClaimFilter, Option<ClaimId>
         size if size <= CLAIMS_MAX => size,
         size => return Err(wrong("page_size", &format!("{size} is more than {CLAIMS_MAX}"))),
     };
-    let state = match message.state() {
-        pb::ClaimState::Unspecified => None,
-        pb::ClaimState::Held => Some(claims::ClaimState::Held),
-        pb::ClaimState::Confirmed => Some(claims::ClaimState::Confirmed),
-        pb::ClaimState::Observed => Some(claims::ClaimState::Observed),
-    };
+    let state = message.state().into();
     let uuid = Some(&message.uuid).filter(|uuid| !uuid.is_empty());
     let filter = ClaimFilter {
         host: Some(message.host.to_ascii_lowercase()).filter(|host| !host.is_empty()),

@@ -189,7 +189,7 @@ impl House {
 async fn a_claim_and_its_guest_count_once_at_every_moment() {
     let Some(house) = House::start().await else { return };
     assert_eq!(house.promised().await, NOTHING);
-    // Both as fast as they are answered: one only looks, the other has the host asked each time.
+    // Both again and again: one only looks, the other has the host asked each time.
     let client = house.client().await;
     let looking = Watch::start(move || capacity(client.clone())).await;
     let client = house.client().await;
