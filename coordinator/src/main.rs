@@ -4,12 +4,12 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::{Parser, Subcommand};
 use tokio::{
-    runtime::Builder,
+    runtime::{Builder, Handle},
     signal::unix::{Signal, SignalKind, signal},
 };
 use vmuster_coordinator::{
     config::{Config, DEFAULT_CONFIG_PATH},
-    server::{Coordinator, ServerError, check},
+    server::{Coordinator, ServerError, check, fetch_runtime},
 };
 use vmuster_proto::{
     clock::SystemClock,
@@ -18,6 +18,10 @@ use vmuster_proto::{
     },
     transport::ListenAddress,
 };
+
+/// See Cargo.toml.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Fetches hosts' inventories on demand, caches them for a day, and answers questions about the whole cluster.
 #[derive(Parser)]
@@ -71,16 +75,19 @@ const DESCRIPTORS: u64 = 8192;
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
 
 fn run(config: Config) -> ExitCode {
-    let runtime = match Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
+    let runtimes =
+        Builder::new_multi_thread().enable_all().build().and_then(|serving| Ok((serving, fetch_runtime()?)));
+    let (serving, fetching) = match runtimes {
+        Ok(runtimes) => runtimes,
         Err(error) => return fail(&error.into(), EXIT_FAILURE),
     };
-    let ended = runtime.block_on(serve_until_told(config));
-    runtime.shutdown_timeout(SHUTDOWN_PATIENCE);
+    let ended = serving.block_on(serve_until_told(config, fetching.handle().clone()));
+    fetching.shutdown_background();
+    serving.shutdown_timeout(SHUTDOWN_PATIENCE);
     ended
 }
 
-async fn serve_until_told(config: Config) -> ExitCode {
+async fn serve_until_told(config: Config, fetching: Handle) -> ExitCode {
     // Before anything listens: whoever sees that it does may send one, and unheard it would end the process.
     let signals = signal(SignalKind::hangup()).and_then(|hangups| Ok((hangups, shutdown_signal()?)));
     let (hangups, shutdown) = match signals {
@@ -97,7 +104,7 @@ async fn serve_until_told(config: Config) -> ExitCode {
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, "cannot raise the limit of file descriptors"),
     }
-    let coordinator = match Coordinator::start(config, Arc::new(SystemClock)).await {
+    let coordinator = match Coordinator::start(config, Arc::new(SystemClock), fetching).await {
         Ok(coordinator) => coordinator,
         Err(error) => return fail(&error.into(), EXIT_CONFIGURATION),
     };

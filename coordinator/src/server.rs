@@ -2,6 +2,10 @@
 
 use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
+use tokio::{
+    runtime::{Builder, Handle, Runtime},
+    task::{JoinError, spawn_blocking},
+};
 use vmuster_proto::{
     clock::SharedClock,
     pb::{
@@ -53,6 +57,9 @@ pub enum ServerError {
     /// The claims cannot be used.
     #[error(transparent)]
     Claims(#[from] ClaimStoreError),
+    /// Opening them panicked.
+    #[error("the claims could not be opened")]
+    Opening(#[source] JoinError),
     /// Metrics for other machines.
     #[error(transparent)]
     Metrics(#[from] NotLocal),
@@ -67,6 +74,15 @@ pub enum ServerError {
     Serve(#[from] ServeError),
 }
 
+/// Where agents are asked, apart from where callers are answered: thousands of answers to take in at once would else stand
+/// before each step of every call. Of the same priority: what takes an answer in holds locks that callers wait for.
+///
+/// # Errors
+/// The system has no threads.
+pub fn fetch_runtime() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread().thread_name("fetch").enable_all().build()
+}
+
 /// A cluster that asks agents and keeps what they say in `store`; without one, in memory only.
 #[must_use]
 pub fn cluster_with(
@@ -75,22 +91,20 @@ pub fn cluster_with(
     store: Option<Arc<dyn Store>>,
     clock: SharedClock,
 ) -> Cluster {
-    counting_cluster(config, registry, store, clock, Arc::default())
+    Cluster::new(registry, Arc::new(counting_cache(config, store, clock, Arc::default())))
+        .with_cpu_map(config.cpu_map_directory.clone())
 }
 
-/// The same, counting there.
-fn counting_cluster(
+/// What a cluster knows, counting there.
+fn counting_cache(
     config: &Config,
-    registry: Registry,
     store: Option<Arc<dyn Store>>,
     clock: SharedClock,
     statistics: Arc<Statistics>,
-) -> Cluster {
+) -> HostCache {
     let fetcher = Fetcher::new(config.fetch_concurrency, config.host_deadline);
     let fetcher = Arc::new(fetcher.with_statistics(Arc::clone(&statistics)));
-    let cache = HostCache::new(store, fetcher, clock, config.ttl, config.failure_ttl);
-    Cluster::new(registry, Arc::new(cache.with_statistics(statistics)))
-        .with_cpu_map(config.cpu_map_directory.clone())
+    HostCache::new(store, fetcher, clock, config.ttl, config.failure_ttl).with_statistics(statistics)
 }
 
 /// Placement over a cluster; without a ledger it only tells.
@@ -142,33 +156,34 @@ pub struct Coordinator {
 }
 
 impl Coordinator {
-    /// Reads the hosts, opens the cache, binds the sockets.
+    /// Reads the hosts, opens cache and claims, binds the sockets. Agents are asked on the runtime `fetching`.
     ///
     /// # Errors
     /// See [`ServerError`].
-    pub async fn start(config: Config, clock: SharedClock) -> Result<Self, ServerError> {
+    pub async fn start(config: Config, clock: SharedClock, fetching: Handle) -> Result<Self, ServerError> {
         let Checked { file, policy, group } = check(&config)?;
         let (state, registered) = StateDirectory::open(&config.state_dir)?;
         if !registered.is_empty() {
             tracing::info!(hosts = registered.len(), directory = %config.state_dir.display(), "read the registered hosts");
         }
         let registry = Registry::joined(file, registered)?;
+        // Beside all that follows: it waits for the disk.
+        let claims = spawn_blocking({
+            let directory = config.state_dir.clone();
+            move || Ledger::open(Arc::new(SqliteClaims::open(&directory)?))
+        });
         let opened = FileStore::open_or_wait(&config.cache_dir, Sharing::Exclusive, config.cache_fsync);
         let (store, problem) = opened?;
         let (store, statistics) = (Arc::new(store), Arc::new(Statistics::default()));
         let shared: Arc<dyn Store> = Arc::<FileStore>::clone(&store);
-        let cluster = counting_cluster(
-            &config,
-            registry.clone(),
-            Some(shared),
-            Arc::clone(&clock),
-            Arc::clone(&statistics),
-        );
+        let cache = counting_cache(&config, Some(shared), Arc::clone(&clock), Arc::clone(&statistics));
+        let cache = Arc::new(cache.with_runtime(fetching));
+        let cluster = Cluster::new(registry.clone(), cache).with_cpu_map(config.cpu_map_directory.clone());
         // First, so that it goes on while the rest is done.
         cluster.load_ahead();
         forget_others(&config, &cluster, &store, problem, &registry);
         let cluster = Arc::new(cluster.with_hosts_store(Arc::new(state)));
-        let ledger = Ledger::open(Arc::new(SqliteClaims::open(&config.state_dir)?))?;
+        let ledger = claims.await.map_err(ServerError::Opening)??;
         let scheduler = scheduler_of(&config, &cluster, Some(ledger));
         for (host, count) in scheduler.strays() {
             tracing::warn!(

@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, fs, path::Path, sync::Arc, time::Duration};
 
 use tokio::{
+    runtime::Handle,
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
@@ -49,7 +50,7 @@ impl TestCoordinator {
             state_dir: directory.join("state"),
             ..Config::default()
         };
-        let coordinator = Coordinator::start(config, clock).await.expect("a coordinator");
+        let coordinator = Coordinator::start(config, clock, Handle::current()).await.expect("a coordinator");
         let address = coordinator.addresses()[0].to_string();
         let cluster = coordinator.cluster();
         let (reload, reloads) = mpsc::channel(1);

@@ -11,6 +11,7 @@ use futures::{
     FutureExt as _,
     future::{BoxFuture, Shared},
 };
+use tokio::runtime::Handle;
 
 type Flight<V> = Shared<BoxFuture<'static, Option<V>>>;
 
@@ -18,6 +19,8 @@ type Flight<V> = Shared<BoxFuture<'static, Option<V>>>;
 #[derive(Debug)]
 pub struct Flights<K, V: Clone> {
     under_way: Arc<Mutex<HashMap<K, Flight<V>>>>,
+    /// Where the work is done; None: where it is asked for.
+    runtime: Option<Handle>,
 }
 
 impl<K, V> Default for Flights<K, V>
@@ -25,7 +28,7 @@ where
     V: Clone,
 {
     fn default() -> Self {
-        Self { under_way: Arc::default() }
+        Self { under_way: Arc::default(), runtime: None }
     }
 }
 
@@ -34,6 +37,12 @@ where
     K: Eq + Hash + Clone + Send + 'static,
     V: Clone + Send + Sync + 'static,
 {
+    /// Flights whose work is done there: however much of it there is, who asks for something else does not queue behind it.
+    #[must_use]
+    pub fn on(runtime: Option<Handle>) -> Self {
+        Self { runtime, ..Self::default() }
+    }
+
     /// Joins the flight of this key, or starts `work` as a new one. None if the work panicked.
     pub async fn join<F>(&self, key: K, work: impl FnOnce() -> F) -> Option<V>
     where
@@ -56,11 +65,15 @@ where
 
     fn start(&self, key: K, work: impl Future<Output = V> + Send + 'static) -> Flight<V> {
         let under_way = Arc::clone(&self.under_way);
-        let task = tokio::spawn(async move {
+        let work = async move {
             // A guard, so that a panic in the work also ends the flight.
             let _landing = Landing { under_way, key };
             work.await
-        });
+        };
+        let task = match &self.runtime {
+            Some(runtime) => runtime.spawn(work),
+            None => tokio::spawn(work),
+        };
         async move { task.await.ok() }.boxed().shared()
     }
 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use tokio::{
+    runtime::Handle,
     sync::Semaphore,
     time::{Instant, timeout_at},
 };
@@ -51,6 +52,7 @@ pub struct HostCache {
     pub(super) loads: Loads,
     pub(super) parts: Parts,
     fetches: Flights<FlightKey, FlightEnd>,
+    runtime: Option<Handle>,
     pub(super) store_health: Mutex<StoreHealth>,
     /// One change of the store at a time: many at once would only wait for each other, each with a thread.
     pub(super) writer: Arc<Semaphore>,
@@ -92,6 +94,7 @@ impl HostCache {
             loads: Loads::default(),
             parts: Parts::default(),
             fetches: Flights::default(),
+            runtime: None,
             store_health: Mutex::default(),
             writer: Arc::new(Semaphore::new(1)),
             queued: Mutex::default(),
@@ -105,6 +108,18 @@ impl HostCache {
     #[must_use]
     pub fn with_statistics(self, statistics: Arc<Statistics>) -> Self {
         Self { statistics, ..self }
+    }
+
+    /// Asks agents and takes in what they say on this runtime: see [`crate::server::fetch_runtime`].
+    #[must_use]
+    pub fn with_runtime(self, runtime: Handle) -> Self {
+        Self { fetches: Flights::on(Some(runtime.clone())), runtime: Some(runtime), ..self }
+    }
+
+    /// Where agents are asked; None: where the question is.
+    #[must_use]
+    pub fn runtime(&self) -> Option<&Handle> {
+        self.runtime.as_ref()
     }
 
     /// What hosts have alike.

@@ -61,7 +61,7 @@ pub struct Outcome {
 pub struct ClaimBook {
     claims: BTreeMap<ClaimId, Arc<Claim>>,
     by_instance: HashMap<InstanceId, Vec<ClaimId>>,
-    by_host: BTreeMap<String, BTreeSet<ClaimId>>,
+    by_host: HashMap<String, BTreeSet<ClaimId>>,
     next_id: u64,
     /// The latest question each host answered.
     asked_at: BTreeMap<String, Timestamp>,
@@ -83,11 +83,11 @@ impl ClaimBook {
     /// # Errors
     /// An instance has one on that host, or one on another and this is no move.
     pub fn admit(&self, asked: Vec<NewClaim>) -> Result<Vec<Change>, Conflict> {
-        let mut new: HashMap<InstanceId, Vec<usize>> = HashMap::with_capacity(asked.len());
+        let mut new: HashMap<InstanceId, [Option<usize>; HOSTS_MAX]> = HashMap::with_capacity(asked.len());
         for (at, claim) in asked.iter().enumerate() {
             let there = self.of(claim.instance).map(|there| (Some(there.id), there.host.as_str()));
-            let asked_before = new.get(&claim.instance).map_or(&[][..], Vec::as_slice);
-            let here = asked_before.iter().map(|at| (None, asked[*at].host.as_str()));
+            let before = new.entry(claim.instance).or_default();
+            let here = before.iter().flatten().map(|at| (None, asked[*at].host.as_str()));
             let taken: Vec<_> = there.chain(here).collect();
             let same = taken.iter().find(|(_, host)| *host == claim.host);
             let refused = claim.purpose == Purpose::New || taken.len() >= HOSTS_MAX;
@@ -100,7 +100,8 @@ impl ClaimBook {
                     hosts: taken.len(),
                 });
             }
-            new.entry(claim.instance).or_default().push(at);
+            // There is a free place: else there were so many before, and it was refused.
+            before.iter_mut().find(|place| place.is_none()).into_iter().for_each(|place| *place = Some(at));
         }
         let ids = (self.next_id..).map(ClaimId);
         Ok(ids.zip(asked).map(|(id, claim)| Change::Put(Arc::new(claim.with_id(id)))).collect())
@@ -231,9 +232,10 @@ impl ClaimBook {
         self.by_host.get(host).into_iter().flatten().filter_map(|id| self.claims.get(id))
     }
 
-    /// The hosts that have claims, sorted.
-    pub fn hosts(&self) -> impl Iterator<Item = &str> {
-        self.by_host.keys().map(String::as_str)
+    /// The hosts that have claims.
+    #[must_use]
+    pub fn hosts(&self) -> BTreeSet<&str> {
+        self.by_host.keys().map(String::as_str).collect()
     }
 
     /// How many claims there are.

@@ -5,6 +5,7 @@
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use uuid::{Uuid, fmt::Hyphenated};
 use vmuster_proto::model::{Bytes, Timestamp};
 pub use vmuster_proto::model::{ClaimState, Purpose};
 
@@ -55,33 +56,20 @@ pub struct ParseInstanceIdError(String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstanceId(pub u128);
 
-/// Digits in each part of a UUID's text.
-const UUID_PARTS: [usize; 5] = [8, 4, 4, 4, 12];
-
 impl fmt::Display for InstanceId {
     /// The canonical form, in lower case.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = format!("{:032x}", self.0);
-        let mut rest = digits.as_str();
-        let parts = UUID_PARTS.map(|length| {
-            let (part, after) = rest.split_at(length);
-            rest = after;
-            part
-        });
-        f.pad(&parts.join("-"))
+        f.pad(Uuid::from_u128(self.0).hyphenated().encode_lower(&mut Uuid::encode_buffer()))
     }
 }
 
 impl FromStr for InstanceId {
     type Err = ParseInstanceIdError;
 
-    /// Digits of either case.
+    /// Digits of either case, and the hyphens.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let fits = |part: &str| part.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let lengths = text.split('-').map(|part| if fits(part) { part.len() } else { 0 });
-        let is_uuid = lengths.eq(UUID_PARTS);
-        let number = is_uuid.then(|| u128::from_str_radix(&text.replace('-', ""), 16).ok()).flatten();
-        number.map(Self).ok_or_else(|| ParseInstanceIdError(text.to_owned()))
+        let uuid = Uuid::try_parse(text).ok().filter(|_| text.len() == Hyphenated::LENGTH);
+        uuid.map(|uuid| Self(uuid.as_u128())).ok_or_else(|| ParseInstanceIdError(text.to_owned()))
     }
 }
 

@@ -52,10 +52,10 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// What is known of this id.
+    /// What is known of this id; nothing of what is older than a day.
     #[must_use]
-    pub fn lookup(&self, request_id: &str, body_digest: &[u8; 32]) -> Lookup {
-        match self.by_id.get(request_id) {
+    pub fn lookup(&self, request_id: &str, body_digest: &[u8; 32], now: Timestamp) -> Lookup {
+        match self.by_id.get(request_id).filter(|remembered| !is_over(remembered.when, now)) {
             Some(remembered) if remembered.body_digest == *body_digest => {
                 Lookup::Same(Arc::clone(remembered))
             }
@@ -88,13 +88,6 @@ impl Requests {
         changes
     }
 
-    /// The changes that forget what is older than a day. A clock that went back makes nothing older.
-    #[must_use]
-    pub fn prune(&self, now: Timestamp) -> Vec<Change> {
-        let over = self.by_age.iter().take_while(|(when, _)| is_over(*when, now));
-        over.map(|(_, id)| Change::Forget(Arc::clone(id))).collect()
-    }
-
     /// How many are remembered.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -124,6 +117,7 @@ impl Requests {
     }
 }
 
+/// A clock that went back makes nothing older.
 fn is_over(when: Timestamp, now: Timestamp) -> bool {
     now.since(when).is_some_and(|age| age >= REMEMBERED_FOR)
 }

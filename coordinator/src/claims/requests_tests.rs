@@ -26,18 +26,13 @@ fn the_same_call_gets_the_same_answer_for_a_day() {
     remember(&mut holdings, "a", answer(1, 10, 0));
     remember(&mut holdings, "b", answer(2, 10, 100));
     let kept = &holdings.requests;
-    assert_eq!(kept.lookup("a", &[1; 32]), Lookup::Same(Arc::new(answer(1, 10, 0))));
-    assert_eq!(kept.lookup("a", &[2; 32]), Lookup::Reused);
-    assert_eq!(kept.lookup("c", &[1; 32]), Lookup::New);
-    assert_eq!(kept.prune(at(DAY - 1)), []);
-    assert_eq!(kept.prune(Timestamp::EPOCH), [], "a clock that went back");
-    let changes = kept.prune(at(DAY));
-    assert_eq!(changes, [Change::Forget("a".into())]);
-    apply(&mut holdings, &changes);
-    assert_eq!(holdings.requests.lookup("a", &[2; 32]), Lookup::New);
-    let changes = holdings.requests.remember("c", answer(3, 10, DAY + 100));
-    assert_eq!(changes[0], Change::Forget("b".into()), "pruned by who comes");
-    assert_eq!(changes.len(), 2);
+    assert_eq!(kept.lookup("a", &[1; 32], at(DAY - 1)), Lookup::Same(Arc::new(answer(1, 10, 0))));
+    assert_eq!(kept.lookup("a", &[2; 32], Timestamp::EPOCH), Lookup::Reused);
+    assert_eq!(kept.lookup("c", &[1; 32], at(0)), Lookup::New);
+    assert_eq!(kept.lookup("a", &[2; 32], at(DAY)), Lookup::New, "its day is over, whoever asks");
+    let changes = kept.remember("c", answer(3, 10, DAY + 100));
+    assert_eq!(changes[..2], [Change::Forget("a".into()), Change::Forget("b".into())], "by who comes");
+    assert_eq!(changes.len(), 3);
 }
 
 #[test]
@@ -51,7 +46,7 @@ fn the_oldest_go_when_there_are_too_many() {
     assert_eq!(again.len(), 1, "it has its place already");
     remember(&mut holdings, "more", answer(1, 1, 20_000));
     assert_eq!(holdings.requests.len(), REMEMBERED_MAX);
-    assert_eq!(holdings.requests.lookup("0", &[1; 32]), Lookup::New);
+    assert_eq!(holdings.requests.lookup("0", &[1; 32], at(20_000)), Lookup::New);
 }
 
 #[test]
@@ -69,6 +64,6 @@ fn the_oldest_go_when_they_are_too_large() {
     for change in inverse.iter().rev() {
         holdings.apply(change);
     }
-    assert_eq!(holdings.requests.lookup("huge", &[1; 32]), Lookup::Reused);
-    assert_eq!(holdings.requests.lookup("next", &[1; 32]), Lookup::New);
+    assert_eq!(holdings.requests.lookup("huge", &[1; 32], at(10)), Lookup::Reused);
+    assert_eq!(holdings.requests.lookup("next", &[1; 32], at(10)), Lookup::New);
 }

@@ -34,8 +34,8 @@ pub trait ClaimStore: Send + Sync + fmt::Debug + 'static {
 }
 
 /// What to do with a store that is no good.
-const WAY_OUT: &str = "restore it from a backup, or move every file whose name begins with 'claims.' away and start with no \
-                       claims: what was promised and is no guest yet may then be promised twice";
+const WAY_OUT: &str = "restore every file whose name begins with 'claims.' from one backup, or move them all away and start with no \
+                       claims: what was promised since, and is no guest yet, may then be promised twice";
 
 /// The store of claims cannot be used.
 #[derive(Debug, thiserror::Error)]

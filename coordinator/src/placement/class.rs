@@ -3,6 +3,13 @@
 //! Knows one demand and profile. Must not know other classes, nor what is done with the best host. It is brought up to
 //! date when it is asked, by what changed since: a class nobody asks for costs nothing.
 
+use std::{
+    num::NonZero,
+    slice,
+    sync::{Mutex, PoisonError},
+    thread::{self, available_parallelism},
+};
+
 use super::{
     columns::Columns,
     filters::{self, FILTERS},
@@ -11,9 +18,12 @@ use super::{
     weighers,
 };
 
-/// Hosts of a block: a machine word of them. The best of each block is kept, and the best of each so many blocks, so that
-/// among 100,000 hosts the best is found by looking at 25 + 64 + 64 numbers.
-const BLOCK: usize = 64;
+/// Hosts whose bits are in one word; they are looked at together.
+const WORD: usize = 64;
+
+/// Hosts of a block. The best of each block is kept, and the best of each so many blocks, so that among 5,000 hosts the best
+/// is found by looking at 20 + 16 + 16 numbers, and among 100,000 by looking at 391 + 16 + 16.
+const BLOCK: usize = 16;
 
 /// The score of a host that cannot take it.
 const NO: f64 = f64::NEG_INFINITY;
@@ -52,44 +62,40 @@ impl Class {
     /// Looks at every host, once.
     pub(super) fn new(need: Need, profile: Profile, columns: &Columns) -> Self {
         let mut class = Self::unseen(need, profile, columns);
-        look([&mut class], columns);
+        look_alone(slice::from_mut(&mut class), columns);
         class
     }
 
     /// To be shown all hosts by [`look`].
     pub(super) fn unseen(need: Need, profile: Profile, columns: &Columns) -> Self {
-        let block_count = columns.len().div_ceil(BLOCK);
         Self {
             need,
             profile,
             seen: columns.generation(),
-            suiting: Vec::with_capacity(block_count),
+            suiting: Vec::with_capacity(columns.len().div_ceil(WORD)),
             scores: vec![NO; columns.len()],
-            blocks: Vec::with_capacity(block_count),
-            blocks_of_blocks: Vec::with_capacity(block_count.div_ceil(BLOCK)),
+            blocks: Vec::new(),
+            blocks_of_blocks: Vec::new(),
             pools: Vec::new(),
         }
     }
 
-    fn add_block(&mut self, start: usize, end: usize, columns: &Columns) {
-        let mut passing = [true; BLOCK];
+    fn add_word(&mut self, start: usize, end: usize, columns: &Columns) {
+        let mut passing = [true; WORD];
         let passing = &mut passing[..end - start];
         for filter in FILTERS.iter().filter(|filter| !filter.is_consumable() && filter.asks(&self.need)) {
             filter.pass(&self.need, columns, start..end, passing);
         }
         let mut bits = 0;
-        let mut best = NO;
         for host in (start..end).filter(|host| passing[host - start]) {
-            bits |= 1 << (host % BLOCK);
-            let score = self.evaluate(host, columns);
-            self.scores[host] = score;
-            best = if score > best { score } else { best };
+            bits |= 1 << (host % WORD);
+            self.scores[host] = self.evaluate(host, columns);
         }
         self.suiting.push(bits);
-        self.blocks.push(best);
     }
 
     fn sum_up(&mut self, columns: &Columns) {
+        self.blocks.extend(self.scores.chunks(BLOCK).map(highest));
         self.blocks_of_blocks.extend(self.blocks.chunks(BLOCK).map(highest));
         if self.need.demand.disks.is_empty() {
             return;
@@ -112,7 +118,7 @@ impl Class {
     }
 
     fn suits(&self, host: usize) -> bool {
-        self.suiting[host / BLOCK] & (1 << (host % BLOCK)) != 0
+        self.suiting[host / WORD] & (1 << (host % WORD)) != 0
     }
 
     fn pool_state(&self, pool: u32, columns: &Columns) -> PoolState {
@@ -124,22 +130,27 @@ impl Class {
         }
     }
 
-    /// Looks again at what changed.
+    /// Looks again at what changed. `due` is room to work in.
     #[inline]
-    pub(super) fn catch_up(&mut self, columns: &Columns) {
+    pub(super) fn catch_up(&mut self, columns: &Columns, due: &mut Vec<usize>) {
         if self.seen == columns.generation() {
             return;
         }
         let have_facts_changed = columns.have_facts_changed(self.seen);
         let is_only_taken = columns.is_only_taken(self.seen);
+        // First who, then how good: what is known of one is fetched from memory while the next is looked for.
+        due.clear();
         for host in columns.hosts_since(self.seen) {
             if have_facts_changed && columns.facts_changed(host, self.seen) {
                 self.look_at_facts(host, columns);
             }
             // What was too full stays so while others only take.
             if self.suits(host) && !(is_only_taken && self.scores[host] == NO) {
-                self.update(host, columns);
+                due.push(host);
             }
+        }
+        for host in &*due {
+            self.update(*host, columns);
         }
         if !self.need.demand.disks.is_empty() {
             self.catch_up_pools(columns);
@@ -150,11 +161,11 @@ impl Class {
     #[cold]
     fn look_at_facts(&mut self, host: usize, columns: &Columns) {
         self.need.extend(columns);
-        let bit = 1 << (host % BLOCK);
+        let bit = 1 << (host % WORD);
         if filters::suits(&self.need, columns, host) {
-            self.suiting[host / BLOCK] |= bit;
+            self.suiting[host / WORD] |= bit;
         } else {
-            self.suiting[host / BLOCK] &= !bit;
+            self.suiting[host / WORD] &= !bit;
             self.set(host, NO);
         }
     }
@@ -227,12 +238,34 @@ impl Class {
     }
 }
 
-/// Shows all hosts to new classes, block after block: what is read of a host is read once for all of them.
-pub(super) fn look<'a>(classes: impl IntoIterator<Item = &'a mut Class>, columns: &Columns) {
-    let mut classes: Vec<&mut Class> = classes.into_iter().collect();
-    for start in (0..columns.len()).step_by(BLOCK) {
-        for class in &mut classes {
-            class.add_block(start, columns.len().min(start + BLOCK), columns);
+/// Shows all hosts to new classes, on all CPUs if that is much to do.
+pub(super) fn look(classes: &mut [Class], columns: &Columns) {
+    /// Looks at one host for one class that are worth a thread: some milliseconds, when starting it takes a tenth of one.
+    const LOOKS_MIN: usize = 200_000;
+    let cpus = available_parallelism().map_or(1, NonZero::get);
+    let threads = (classes.len().saturating_mul(columns.len()) / LOOKS_MIN).clamp(1, cpus);
+    let share = classes.len().div_ceil(threads).max(1);
+    let shares = Mutex::new(classes.chunks_mut(share));
+    let next = || shares.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        while let Some(share) = next() {
+            look_alone(share, columns);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            // Where no thread is to be had it only takes longer.
+            let _ = thread::Builder::new().spawn_scoped(scope, work);
+        }
+        work();
+    });
+}
+
+/// A word of hosts after the other: what is read of a host is read once for all classes.
+fn look_alone(classes: &mut [Class], columns: &Columns) {
+    for start in (0..columns.len()).step_by(WORD) {
+        for class in &mut *classes {
+            class.add_word(start, columns.len().min(start + WORD), columns);
         }
     }
     for class in classes {

@@ -40,6 +40,8 @@ pub(super) struct Classes {
     uses: u64,
     /// The place asked for last.
     last: usize,
+    /// Room to work in.
+    due: Vec<usize>,
     /// Of classes thrown away: places that were told before hold no more once it grows.
     pub(super) evictions: u64,
 }
@@ -117,7 +119,7 @@ impl Classes {
     /// The class at this place, up to date.
     pub(super) fn current(&mut self, place: usize, columns: &Columns) -> &Class {
         let class = &mut self.kept[place].class;
-        class.catch_up(columns);
+        class.catch_up(columns, &mut self.due);
         class
     }
 }

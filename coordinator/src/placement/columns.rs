@@ -8,23 +8,26 @@ use std::{collections::BTreeMap, collections::BTreeSet, sync::Arc};
 use super::{
     changes::Changes,
     distinct::{Distinct, UNKNOWN},
-    host::{GuestCpu, HostPool, PlacementHost, Pool, PoolKey, Resource},
+    host::{AnswersTo, GuestCpu, HostPool, PlacementHost, Pool, PoolKey, Resource},
     pools::Pools,
     weighers::Load,
 };
 
-/// What is read of a host for each placement.
+/// What is read of a host for each placement: one line of a machine's cache.
 #[derive(Debug, Clone, Copy, Default)]
+#[repr(align(64))]
 pub(super) struct Row {
     pub(super) load: Load,
     /// The most that one instance can get; 0 where it is not known.
-    pub(super) vcpus_room: u64,
-    /// As above.
     pub(super) memory_room: u64,
+    /// As above. No instance has more than fit here.
+    pub(super) vcpus_room: u32,
     /// Of its list of pools, without which pools they are.
     pub(super) shape: u32,
     pools_start: u32,
 }
+
+const _: () = assert!(size_of::<Row>() == 64);
 
 /// What is read of a host once for each demand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,8 +41,8 @@ pub(super) struct Facts {
     feature_count: u32,
 }
 
-/// A host's list of pools, without which pools they are: names, and whether it is the default.
-pub(super) type Shape = Vec<(BTreeSet<String>, bool)>;
+/// A host's list of pools, without which pools they are.
+pub(super) type Shape = Vec<AnswersTo>;
 
 /// Stands for the pool of a disk that has none: capacity was ignored. Nothing is held there.
 pub(super) const NO_POOL: u32 = u32::MAX;
@@ -235,9 +238,8 @@ impl Columns {
             self.pool_numbers.push(pool);
             touched.insert(pool);
         }
-        let shape = |listed: &[HostPool]| -> Shape {
-            listed.iter().map(|pool| (pool.names.clone(), pool.is_default)).collect()
-        };
+        let shape =
+            |listed: &[HostPool]| -> Shape { listed.iter().map(|pool| pool.answers_to.clone()).collect() };
         let shape = listed.map_or(UNKNOWN, |listed| self.shapes.number(&Arc::new(shape(listed))));
         let row = &mut self.rows[index];
         (row.shape, row.pools_start) = (shape, pools_start);
@@ -365,7 +367,8 @@ impl Columns {
         let feature_count = self.facts[index].feature_count;
         let row = &mut self.rows[index];
         row.load = Load::new(host.vcpus, host.memory, (left, promisable), feature_count, host.starting);
-        row.vcpus_room = host.vcpus.as_ref().map_or(0, Resource::room);
+        let vcpus_room = host.vcpus.as_ref().map_or(0, Resource::room);
+        row.vcpus_room = u32::try_from(vcpus_room).unwrap_or(u32::MAX);
         row.memory_room = host.memory.as_ref().map_or(0, Resource::room);
     }
 

@@ -1,10 +1,12 @@
 //! Where an instance's disks go on one host.
 //!
 //! Knows the disks asked for, the host's list of pools, and what is left in them. Must not know other hosts. The answer is
-//! the first that works when pools are tried in the listed order, for the first disk first: where any works, one is found.
+//! the first that works when pools are tried in the order of
+//! the class, or as listed, for the first disk first: where any works, one is found.
 
 use super::{
     columns::{Columns, Row, Shape},
+    host::AnswersTo,
     request::{DiskDemand, DiskPlace},
 };
 
@@ -36,15 +38,15 @@ pub(super) enum DiskPlan {
 pub(super) fn plan(disks: &[DiskDemand], shape: &Shape) -> DiskPlan {
     let mut choices = Vec::with_capacity(disks.len());
     for (place, disk) in disks.iter().enumerate() {
-        let answers =
-            |(position, (names, is_default)): (usize, &(std::collections::BTreeSet<String>, bool))| {
-                let answers = match &disk.on {
-                    DiskPlace::Default => *is_default,
-                    DiskPlace::Pool(name) | DiskPlace::Class(name) => names.contains(name),
-                };
-                answers.then(|| u32::try_from(position).ok()).flatten()
-            };
-        let mut positions: Vec<u32> = shape.iter().enumerate().filter_map(answers).collect();
+        let rank = |answers: &AnswersTo| match &disk.on {
+            DiskPlace::Default => answers.is_default.then_some(0),
+            DiskPlace::Pool(name) => answers.names.contains(name).then_some(0),
+            DiskPlace::Class(class) => answers.classes.get(class).copied(),
+        };
+        let ranked = (0_u32..).zip(shape).filter_map(|(position, answers)| Some((rank(answers)?, position)));
+        let mut ranked: Vec<(usize, u32)> = ranked.collect();
+        ranked.sort_unstable();
+        let mut positions: Vec<u32> = ranked.into_iter().map(|(_, position)| position).collect();
         if !matches!(disk.on, DiskPlace::Class(_)) {
             positions.truncate(1);
         }

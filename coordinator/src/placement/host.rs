@@ -71,13 +71,22 @@ impl fmt::Display for PoolKey {
     }
 }
 
+/// What disks may ask of a pool, on one host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct AnswersTo {
+    /// Its names there.
+    pub names: BTreeSet<String>,
+    /// Its storage classes, and its place in each: pools of a class are tried in their order there.
+    pub classes: BTreeMap<String, usize>,
+    /// Disks that name no pool go here. At most one of a host: of several, the first listed counts.
+    pub is_default: bool,
+}
+
 /// A pool as one host sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostPool {
-    /// The names and storage classes it answers to on this host.
-    pub names: BTreeSet<String>,
-    /// Disks that name no pool go here. At most one of a host: of several, the first listed counts.
-    pub is_default: bool,
+    /// What may be asked of it there.
+    pub answers_to: AnswersTo,
     /// Which pool it is.
     pub pool: PoolKey,
 }
@@ -99,7 +108,7 @@ pub struct PlacementHost {
     pub vcpus: Option<Resource>,
     /// In bytes.
     pub memory: Option<Resource>,
-    /// In the order in which a storage class is looked for. Some and empty: the host has none.
+    /// Some and empty: the host has none.
     pub pools: Option<Vec<HostPool>>,
     /// Claims that the host does not show yet.
     pub starting: u32,

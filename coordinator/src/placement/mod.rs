@@ -28,7 +28,7 @@ mod weighers;
 pub use decision::{
     Candidate, Decision, Estimate, Explanation, FilterName, Lack, Miss, NearMiss, Placed, Refusal, Rejected,
 };
-pub use host::{GuestCpu, HostPool, PlacementHost, Pool, PoolKey, Resource};
+pub use host::{AnswersTo, GuestCpu, HostPool, PlacementHost, Pool, PoolKey, Resource};
 pub use request::{
     Batch, Completeness, Demand, DiskDemand, DiskPlace, ForcedHost, Group, InvalidMultiplier, MULTIPLIER_MAX,
     Profile, Question, WeigherName,

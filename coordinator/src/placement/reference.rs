@@ -6,7 +6,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    host::{PlacementHost, Pool, PoolKey, Resource},
+    host::{HostPool, PlacementHost, Pool, PoolKey, Resource},
     request::{Batch, Completeness, Demand, DiskPlace},
     solver::Then,
     weighers::{Added, Load, score},
@@ -124,13 +124,21 @@ impl Reference {
     fn layouts(&self, demand: &Demand, host: &PlacementHost) -> Vec<Vec<(usize, u64)>> {
         let mut layouts = vec![Vec::new()];
         for disk in &demand.disks {
-            let answers = host.pools.iter().flatten().filter(|listed| match &disk.on {
-                DiskPlace::Default => listed.is_default,
-                DiskPlace::Pool(name) | DiskPlace::Class(name) => listed.names.contains(name),
-            });
-            let choices = if matches!(disk.on, DiskPlace::Class(_)) { usize::MAX } else { 1 };
+            let listed = || host.pools.iter().flatten();
+            let chosen: Vec<&HostPool> = match &disk.on {
+                DiskPlace::Default => listed().find(|pool| pool.answers_to.is_default).into_iter().collect(),
+                DiskPlace::Pool(name) => {
+                    listed().find(|pool| pool.answers_to.names.contains(name)).into_iter().collect()
+                }
+                DiskPlace::Class(class) => {
+                    let place = |pool: &&HostPool| pool.answers_to.classes.get(class).copied();
+                    let mut members: Vec<_> = listed().filter(|pool| place(pool).is_some()).collect();
+                    members.sort_by_key(place);
+                    members
+                }
+            };
             let pools: Vec<Option<usize>> =
-                answers.take(choices).map(|listed| self.numbers.get(&listed.pool).copied()).collect();
+                chosen.into_iter().map(|listed| self.numbers.get(&listed.pool).copied()).collect();
             let longer = |layout: &Vec<(usize, u64)>| {
                 let layout = layout.clone();
                 pools.clone().into_iter().flatten().map(move |pool| {

@@ -13,17 +13,18 @@ use super::{
 /// 250.
 const FEATURES_FULL: u32 = 256;
 
-/// What weighers know of a host.
+/// What weighers know of a host. What asks for no exactness is short, so that a row stays short.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Load {
-    vcpus_left: f64,
+    /// Exact up to sixteen million.
+    vcpus_left: f32,
     /// 1 / promisable; 0 where there are none or it is not known.
     vcpus_share: f64,
     memory_left: f64,
     memory_share: f64,
-    disk_left_share: f64,
-    rare_features: f64,
-    starting: f64,
+    disk_left_share: f32,
+    rare_features: f32,
+    starting: f32,
 }
 
 /// What weighers know of an instance.
@@ -40,12 +41,10 @@ impl Added {
 }
 
 /// What is left, and one part of the whole.
-fn left_and_share(resource: Option<Resource>) -> (f64, f64) {
+fn left_and_share(resource: Option<Resource>) -> (u64, f64) {
     match resource {
-        Some(resource) if resource.promisable > 0 => {
-            (resource.headroom() as f64, 1.0 / resource.promisable as f64)
-        }
-        Some(_) | None => (0.0, 0.0),
+        Some(resource) if resource.promisable > 0 => (resource.headroom(), 1.0 / resource.promisable as f64),
+        Some(_) | None => (0, 0.0),
     }
 }
 
@@ -63,15 +62,15 @@ impl Load {
         let (memory_left, memory_share) = left_and_share(memory);
         let (disk_left, disk_promisable) = local_pools;
         let disk_left_share =
-            if disk_promisable > 0 { disk_left as f64 / disk_promisable as f64 } else { 0.0 };
+            if disk_promisable > 0 { disk_left as f32 / disk_promisable as f32 } else { 0.0 };
         Self {
-            vcpus_left,
+            vcpus_left: vcpus_left as f32,
             vcpus_share,
-            memory_left,
+            memory_left: memory_left as f64,
             memory_share,
             disk_left_share,
-            rare_features: 1.0 - f64::from(feature_count.min(FEATURES_FULL)) / f64::from(FEATURES_FULL),
-            starting: 1.0 / (1.0 + f64::from(starting)),
+            rare_features: 1.0 - feature_count.min(FEATURES_FULL) as f32 / FEATURES_FULL as f32,
+            starting: 1.0 / (1.0 + starting as f32),
         }
     }
 }
@@ -96,7 +95,7 @@ impl Weigher for Cpu {
     const NAME: WeigherName = WeigherName::Cpu;
 
     fn score(added: Added, load: &Load) -> f64 {
-        ((load.vcpus_left - added.vcpus) * load.vcpus_share).clamp(0.0, 1.0)
+        ((f64::from(load.vcpus_left) - added.vcpus) * load.vcpus_share).clamp(0.0, 1.0)
     }
 }
 
@@ -120,7 +119,7 @@ impl Weigher for Disk {
     const NAME: WeigherName = WeigherName::Disk;
 
     fn score(_: Added, load: &Load) -> f64 {
-        load.disk_left_share
+        f64::from(load.disk_left_share)
     }
 }
 
@@ -128,7 +127,7 @@ impl Weigher for RareFeatures {
     const NAME: WeigherName = WeigherName::RareFeatures;
 
     fn score(_: Added, load: &Load) -> f64 {
-        load.rare_features
+        f64::from(load.rare_features)
     }
 }
 
@@ -136,7 +135,7 @@ impl Weigher for Starting {
     const NAME: WeigherName = WeigherName::Starting;
 
     fn score(_: Added, load: &Load) -> f64 {
-        load.starting
+        f64::from(load.starting)
     }
 }
 

@@ -1,6 +1,9 @@
 //! A decision in the words of the API.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use vmuster_proto::model::{
     Candidate, FilterCount, JudgedHost, NearMiss, PlaceAnswer, Placement, Refusal, Shortage,
@@ -14,7 +17,8 @@ use crate::placement::{
 /// Nearest misses told.
 const NEAREST_MAX: usize = 3;
 
-pub(super) fn answer(asked: &Asked<'_>, decision: &Decision, planner: &mut Planner) -> PlaceAnswer {
+/// Without candidates: they are of before the decision.
+pub(super) fn answer(asked: &Asked<'_>, decision: &Decision, planner: &Planner) -> PlaceAnswer {
     let groups = asked.batch().groups.iter().zip(0_u32..);
     let group_of = groups.flat_map(|(group, index)| std::iter::repeat_n(index, group.count as usize));
     let instances = asked.instances.iter().zip(group_of).zip(&decision.placements);
@@ -41,7 +45,7 @@ pub(super) fn answer(asked: &Asked<'_>, decision: &Decision, planner: &mut Plann
         placements,
         refusals,
         expires_at: None,
-        candidates: candidates(asked, planner),
+        candidates: BTreeMap::new(),
         skipped_filters: skipped.iter().map(ToString::to_string).collect(),
         over_committed,
         cluster_generation: format!("{:x}", planner.generation),
@@ -131,14 +135,19 @@ fn judged(asked: &Asked<'_>, planner: &Planner, placements: &[Placement]) -> Vec
     told.into_iter().filter_map(|name| Some(planner.host(name)?.judged())).collect()
 }
 
-fn candidates(asked: &Asked<'_>, planner: &mut Planner) -> std::collections::BTreeMap<u32, Vec<Candidate>> {
+/// The best hosts for an instance of each group, as all is now.
+pub(super) fn candidates(
+    asked: &Asked<'_>,
+    batch: &Batch,
+    planner: &mut Planner,
+) -> BTreeMap<u32, Vec<Candidate>> {
     let max = asked.request.max_candidates as usize;
     if max == 0 {
-        return std::collections::BTreeMap::new();
+        return BTreeMap::new();
     }
-    let groups = asked.batch().groups.iter().zip(0_u32..);
+    let groups = batch.groups.iter().zip(0_u32..);
     let ranked = groups.map(|(group, index)| {
-        let found = planner.solver.candidates(&question(asked.batch(), &group.demand), max);
+        let found = planner.solver.candidates(&question(batch, &group.demand), max);
         let told = found.into_iter().map(|candidate| Candidate {
             host: candidate.host.to_string(),
             score: candidate.score,

@@ -44,6 +44,10 @@ impl<'a> Asked<'a> {
             let problem = "only goes with forced_host".to_owned();
             return Err(PlaceError::Invalid { field: "ignore_capacity", problem });
         }
+        if forced.is_some() && !(request.hosts.is_empty() && request.exclude_hosts.is_empty()) {
+            let problem = "does not go with hosts or exclude_hosts".to_owned();
+            return Err(PlaceError::Invalid { field: "forced_host", problem });
+        }
         let admitted = (!request.hosts.is_empty()).then(|| scope.names.iter().map(name).collect());
         let uuids = request.groups.iter().flat_map(|group| &group.uuids);
         let instances = uuids.map(|uuid| {

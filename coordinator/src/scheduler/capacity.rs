@@ -25,8 +25,11 @@ impl Scheduler {
     ) -> Result<CapacityAnswer, PlaceError> {
         let registry = self.cluster.registry();
         let entries = scope.select(&registry)?;
+        // Disks may be in a pool that hosts out of scope share.
+        let everywhere = Scope::default();
         let spelled = scope.spelled(&registry);
-        self.learn_unknown(&spelled, deadline).await;
+        let scope_of_pools = if template.disks.is_empty() { &spelled } else { &everywhere };
+        self.learn_unknown(scope_of_pools, deadline).await;
         let mut planner = self.planner();
         let admitted = entries.iter().map(|entry| Arc::from(entry.name.as_str())).collect();
         let mut demand = demand(template);

@@ -37,7 +37,7 @@ impl Scheduler {
     pub fn strays(&self) -> Vec<(String, usize)> {
         let registry = self.cluster.registry();
         self.with_book(|book| {
-            let left = book.hosts().filter(|host| registry.get(host).is_none());
+            let left = book.hosts().into_iter().filter(|host| registry.get(host).is_none());
             left.map(|host| (host.to_owned(), book.on(host).count())).collect()
         })
     }

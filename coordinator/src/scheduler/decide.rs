@@ -48,8 +48,10 @@ enum Tried {
 impl Scheduler {
     pub(super) fn dry_run(&self, asked: &Asked<'_>) -> PlaceAnswer {
         let mut planner = self.planner();
-        let decision = planner.solver.decide(asked.batch(), Then::Undo);
-        answer::answer(asked, &decision, &mut planner)
+        let batch = self.with_book(|book| asked.batch_for(&planner, book));
+        let candidates = answer::candidates(asked, &batch, &mut planner);
+        let decision = planner.solver.decide(&batch, Then::Undo);
+        PlaceAnswer { candidates, ..answer::answer(asked, &decision, &planner) }
     }
 
     /// The answer that was given to the same request.
@@ -80,7 +82,7 @@ impl Scheduler {
         request: &PlaceRequest,
         digest: [u8; 32],
     ) -> Result<Option<PlaceAnswer>, PlaceError> {
-        match holdings.requests.lookup(&request.request_id, &digest) {
+        match holdings.requests.lookup(&request.request_id, &digest, self.cluster.cache().now()) {
             Lookup::New => Ok(None),
             Lookup::Same(remembered) => Ok((self.codec.decode)(&remembered.answer)),
             Lookup::Reused => Err(PlaceError::RequestIdReused(request.request_id.clone())),
@@ -96,7 +98,7 @@ impl Scheduler {
         let begun = self.cluster.cache().now();
         let mut before_no = true;
         for verification in 0.. {
-            let only_fresh = verification > VERIFICATIONS_MAX;
+            let only_fresh = verification >= VERIFICATIONS_MAX;
             let (ask, for_no) = match self.try_claim(asked, digest, begun, only_fresh, before_no)? {
                 Tried::Done(answer, pending) => return self.committed(*answer, pending, deadline).await,
                 Tried::Ask { hosts, for_no } => (hosts, for_no),
@@ -181,6 +183,7 @@ impl Scheduler {
             planner.catch_up(&self.cluster.registry(), holdings);
             no_conflicts(asked, planner, holdings)?;
             let batch = asked.batch_for(planner, &holdings.book);
+            let candidates = answer::candidates(asked, &batch, planner);
             let decision = decide(&batch, planner, only_fresh.then_some(&young));
             if only_fresh && !decision.is_granted {
                 // Among all hosts there was room at each look so far: this is no "no".
@@ -195,7 +198,9 @@ impl Scheduler {
                 give_back(asked, &decision, planner);
                 return Ok((Err((stale, for_no)), Vec::new()));
             }
-            let changes = self.promised(asked, &decision, planner, holdings, (now, until), digest)?;
+            let answer = PlaceAnswer { candidates, ..answer::answer(asked, &decision, planner) };
+            let changes =
+                self.promised(asked, (&decision, answer), planner, holdings, (now, until), digest)?;
             Ok((Ok(changes.0), changes.1))
         });
         let (tried, pending) = tried.map_err(not_begun)?;
@@ -209,15 +214,14 @@ impl Scheduler {
     fn promised(
         &self,
         asked: &Asked<'_>,
-        decision: &Decision,
+        (decision, mut answer): (&Decision, PlaceAnswer),
         planner: &mut Planner,
         holdings: &Holdings,
         (now, until): (Timestamp, Timestamp),
         digest: [u8; 32],
     ) -> Result<(PlaceAnswer, Vec<Change>), PlaceError> {
-        let mut answer = answer::answer(asked, decision, planner);
         let mut changes = Vec::new();
-        if decision.is_granted {
+        if decision.is_granted && decision.placed_count > 0 {
             match holdings.book.admit(new_claims(asked, decision, now, until)) {
                 Ok(admitted) => changes = admitted,
                 Err(conflict) => {
@@ -225,17 +229,14 @@ impl Scheduler {
                     return Err(conflict.into());
                 }
             }
-            for (placement, change) in answer.placements.iter_mut().zip(&changes) {
+            let told = answer.placements.iter_mut().zip(placed(asked, decision));
+            for ((placement, (instance, demand, placed)), change) in told.zip(&changes) {
                 if let Change::Put(claim) = change {
                     placement.claim_id = claim.id.to_string();
-                    let disks: Vec<_> = claim
-                        .resources
-                        .disks
-                        .iter()
-                        .map(|disk| (placement::PoolKey::new(disk.pool.as_str()), disk.size_bytes))
-                        .collect();
-                    planner.charge(&claim.host, claim.instance, &disks);
                 }
+                let disks = placed.disks.iter().zip(&demand.disks);
+                let disks = disks.filter_map(|(pool, disk)| Some((pool.as_ref()?, disk.size)));
+                planner.charge(&placed.host, instance, disks);
             }
             answer.expires_at = Some(until);
         }

@@ -39,6 +39,8 @@ pub(super) struct Known {
     pub(super) account: Option<HostAccount>,
     /// Before it, a host that did not answer is not asked again.
     pub(super) not_before: Option<Instant>,
+    /// When it, or that it does not answer, was heard of last.
+    pub(super) learned_at: Option<Instant>,
 }
 
 impl Known {
@@ -78,6 +80,11 @@ impl Known {
     pub(super) fn last_usage(&self) -> Option<&Usage> {
         let saved = || self.view.as_ref()?.record.as_ref()?.saved_usage.as_deref();
         self.usage.as_ref().map(|known| &*known.usage).or_else(saved)
+    }
+
+    /// Whether it was heard of since.
+    pub(super) fn was_learned_after(&self, then: Instant) -> bool {
+        self.learned_at.is_some_and(|learned| learned > then)
     }
 
     /// Whether nothing can be placed there until it is asked.

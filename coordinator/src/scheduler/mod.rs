@@ -37,9 +37,12 @@ use crate::{
 use asked::Asked;
 use planner::Planner;
 
-/// How often a decision is made anew because a host that it chose turned out to be different when it was asked. The last time
-/// only hosts that were asked just now are chosen from.
+/// How often hosts are asked because a decision chose them, and it is made anew. The last time only hosts that were asked
+/// just now are chosen from.
 const VERIFICATIONS_MAX: u32 = 3;
+
+/// Room for a million changes a millisecond.
+const GENERATIONS_PER_MILLISECOND_BITS: u32 = 20;
 
 /// How answers are kept that must be given again.
 #[derive(Debug, Clone, Copy)]
@@ -79,13 +82,16 @@ impl Scheduler {
         storage_classes: BTreeMap<String, Vec<String>>,
         codec: AnswerCodec,
     ) -> Self {
+        // No coordinator decides so often that the next would begin where it ended.
+        let generation = cluster.cache().now().unix_millis() << GENERATIONS_PER_MILLISECOND_BITS;
+        let flights = Flights::on(cluster.cache().runtime().cloned());
         Self {
             cluster,
-            planner: Mutex::new(Planner::new(storage_classes)),
+            planner: Mutex::new(Planner::new(storage_classes, generation)),
             ledger,
             no_claims: ClaimBook::default(),
             usage_max_age,
-            flights: Flights::default(),
+            flights,
             codec,
         }
     }
@@ -100,12 +106,13 @@ impl Scheduler {
         digest: [u8; 32],
         deadline: Instant,
     ) -> Result<PlaceAnswer, PlaceError> {
-        let asked = Asked::new(request, &self.cluster.registry())?;
+        // First: hosts that it names may have gone since it was answered.
         if request.claim
             && let Some(known) = self.answered_before(request, digest, deadline).await?
         {
             return Ok(known);
         }
+        let asked = Asked::new(request, &self.cluster.registry())?;
         // Guests of any host may be those that are asked for, and its disks be in a pool that others share.
         let everywhere = Scope::default();
         let scope = if request.claim || asked.has_disks() { &everywhere } else { asked.scope() };

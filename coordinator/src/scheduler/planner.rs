@@ -19,7 +19,7 @@ use crate::{
     accounting::{AccountedHost, ClaimedBy, HostAccount, HostStorage, PoolAccount, SharedStorage, account},
     cache::HostView,
     claims::{ClaimBook, ClaimState, Holdings, InstanceId},
-    hosts::Registry,
+    hosts::{HostEntry, Registry},
     placement::{PlacementHost, Pool, PoolKey, Solver},
 };
 
@@ -32,7 +32,8 @@ pub(super) struct Planner {
     pub(super) solver: Solver,
     registry: Arc<Registry>,
     classes: StorageClasses,
-    hosts: BTreeMap<String, Known>,
+    /// Looked up for each instance that is placed.
+    hosts: HashMap<String, Known>,
     shared: SharedStorage,
     /// The hosts of each guest.
     guests: HashMap<InstanceId, Vec<String>>,
@@ -45,17 +46,18 @@ pub(super) struct Planner {
 }
 
 impl Planner {
-    pub(super) fn new(classes: StorageClasses) -> Self {
+    /// Generations go on from this one: after a restart none stands for what it stood for before.
+    pub(super) fn new(classes: StorageClasses, generation: u64) -> Self {
         Self {
             solver: Solver::new(),
             registry: Arc::default(),
             classes,
-            hosts: BTreeMap::new(),
+            hosts: HashMap::new(),
             shared: SharedStorage::default(),
             guests: HashMap::new(),
             doubtful: BTreeSet::new(),
             undone: 0,
-            generation: 0,
+            generation,
         }
     }
 
@@ -65,8 +67,13 @@ impl Planner {
             return;
         }
         self.registry = Arc::clone(registry);
-        let left: Vec<_> = self.hosts.keys().filter(|host| registry.get(host).is_none()).cloned().collect();
-        left.iter().for_each(|host| self.remove(host));
+        let left = self.hosts.keys().map(String::as_str).chain(book.hosts());
+        let left: BTreeSet<String> =
+            left.filter(|host| registry.get(host).is_none()).map(str::to_owned).collect();
+        for host in &left {
+            self.remove(host);
+            self.refresh(host, book);
+        }
         for entry in registry.iter() {
             let settings = registry.settings_of(entry);
             match self.hosts.get_mut(&entry.name) {
@@ -88,6 +95,7 @@ impl Planner {
                         problem: None,
                         account: None,
                         not_before: None,
+                        learned_at: None,
                     };
                     self.hosts.insert(known.entry.name.clone(), known);
                 }
@@ -124,6 +132,7 @@ impl Planner {
         if view.is_some() {
             known.view = view;
         }
+        known.learned_at = Some(Instant::now());
         known.not_before = problem.as_ref().map(|_| Instant::now() + FAILURE_PAUSE);
         known.problem = problem;
         if let Some(usage) = usage {
@@ -176,14 +185,18 @@ impl Planner {
         self.set_registry(registry, &holdings.book);
         if self.undone != holdings.undone {
             self.undone = holdings.undone;
-            let hosts: Vec<_> = self.hosts.keys().cloned().collect();
+            let hosts: BTreeSet<_> = self.hosts.keys().cloned().collect();
             hosts.iter().for_each(|host| self.refresh(host, &holdings.book));
         }
     }
 
     /// Accounts for a host anew: its claims, its facts or figures have changed.
     pub(super) fn refresh(&mut self, host: &str, book: &ClaimBook) {
-        let Some(known) = self.hosts.get(host) else { return };
+        let Some(known) = self.hosts.get(host) else {
+            // What was promised there is promised, also in storage that others have.
+            let settings = self.registry.settings_of(&HostEntry::new(host, None));
+            return self.set_pools(host, None, None, strays(host, None, book), &settings);
+        };
         let record = known.view.as_ref().and_then(|view| view.record.as_ref());
         let account = record.map(|record| {
             let usage = known.usage.as_ref().map(|known| &*known.usage).or(record.saved_usage.as_deref());
@@ -246,9 +259,17 @@ impl Planner {
 
     /// What the solver has taken from a pool that others see as well: it must not be given back when one of them is
     /// accounted for anew.
-    pub(super) fn charge(&mut self, host: &str, instance: InstanceId, disks: &[(PoolKey, Bytes)]) {
+    pub(super) fn charge<'a>(
+        &mut self,
+        host: &str,
+        instance: InstanceId,
+        disks: impl Iterator<Item = (&'a PoolKey, Bytes)>,
+    ) {
         for (key, size) in disks {
-            self.shared.charge(key.as_str(), host, &instance.to_string(), *size);
+            // Most are the host's own, and a name is long to write.
+            if self.shared.get(key.as_str()).is_some() {
+                self.shared.charge(key.as_str(), host, &instance.to_string(), size);
+            }
         }
         self.generation += 1;
     }
@@ -263,7 +284,7 @@ impl Planner {
         self.hosts.get(name)
     }
 
-    /// All hosts, by name.
+    /// All hosts, in any order.
     pub(super) fn hosts(&self) -> impl Iterator<Item = (&str, &Known)> {
         self.hosts.iter().map(|(name, known)| (name.as_str(), known))
     }

@@ -9,7 +9,6 @@ use vmuster_proto::model::{
 };
 
 use super::*;
-use crate::hosts::HostEntry;
 use crate::{
     cache::{GuestNames, HostRecord, Outcome},
     claims::{Change, ClaimedDisk, ClaimedResources, NewClaim, Purpose},
@@ -84,7 +83,7 @@ impl World {
         let entry = |host| HostEntry { origin: Some(HostOrigin::File), ..HostEntry::new(name(host), None) };
         let registry = Arc::new(Registry::new((0..hosts).map(entry)).expect("distinct"));
         let mut world =
-            Self { planner: Planner::new(BTreeMap::new()), book: ClaimBook::default(), seconds: 0, hosts };
+            Self { planner: Planner::new(BTreeMap::new(), 0), book: ClaimBook::default(), seconds: 0, hosts };
         world.planner.set_registry(&registry, &world.book);
         (0..hosts).for_each(|host| world.answers(host, vec![]));
         world
@@ -136,7 +135,8 @@ impl World {
         };
         let changes = self.book.admit(vec![new]).expect("no conflict");
         changes.iter().for_each(|change| drop(self.book.apply(change)));
-        self.planner.charge(&placed.host, InstanceId(instance), &taken.disks);
+        let disks = taken.disks.iter().map(|(pool, size)| (pool, *size));
+        self.planner.charge(&placed.host, InstanceId(instance), disks);
         Some(placed.host.to_string())
     }
 
@@ -245,13 +245,26 @@ fn what_is_claimed_in_a_shared_pool_counts_while_its_host_is_not_known() {
     let (first, other) = if first == "h0" { (0, 1) } else { (1, 0) };
     // A coordinator that was started again, and has asked the other one only.
     let registry = Arc::clone(&world.planner.registry);
-    world.planner = Planner::new(BTreeMap::new());
+    world.planner = Planner::new(BTreeMap::new(), 0);
     world.planner.set_registry(&registry, &world.book);
     world.answers(other, vec![]);
     assert_eq!(world.place(2, &demand(1, 1, &[(200, "ceph")])), None);
     assert!(world.place(3, &demand(1, 1, &[(90, "ceph")])).is_some(), "300 less 200");
     let unknown = world.planner.host(&name(first)).expect("there").judged();
     assert_eq!(unknown.standing.freshness, Freshness::Missing);
+}
+
+#[test]
+fn what_is_claimed_in_a_shared_pool_counts_although_its_host_has_left() {
+    let mut world = World::new(2);
+    let first = world.place(1, &demand(1, 1, &[(200, "ceph")])).expect("there is room");
+    let staying =
+        world.planner.registry.iter().filter(|host| host.name != first).map(|host| (**host).clone());
+    let registry = Arc::new(Registry::new(staying).expect("distinct"));
+    world.planner.set_registry(&registry, &world.book);
+    assert_eq!(world.place(2, &demand(1, 1, &[(200, "ceph")])), None);
+    world.release(1);
+    assert!(world.place(3, &demand(1, 1, &[(200, "ceph")])).is_some(), "released, it counts no more");
 }
 
 #[test]

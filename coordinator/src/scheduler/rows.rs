@@ -1,16 +1,13 @@
 //! A host's accounts as placement wants them.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use vmuster_proto::model::HostSettings;
 
 use crate::{
     accounting::{Figures, HostAccount, PoolAccount, Profile},
     cache::HostRecord,
-    placement::{GuestCpu, HostPool, PoolKey, Resource},
+    placement::{AnswersTo, GuestCpu, HostPool, PoolKey, Resource},
 };
 
 /// Names of pools by storage class, in the order in which they are tried.
@@ -31,29 +28,20 @@ pub(super) fn guest_cpu(record: &HostRecord) -> Option<Arc<GuestCpu>> {
     }))
 }
 
-/// The pools a disk can be made in now, those of storage classes in their order first.
+/// The pools a disk can be made in now.
 pub(super) fn host_pools(account: &HostAccount, classes: &StorageClasses) -> Option<Vec<HostPool>> {
     let pools = account.pools.as_ref().ok()?;
-    let mut ranked: Vec<_> = pools
-        .values()
-        .filter(|pool| pool.storage.is_usable)
-        .map(|pool| (rank(pool, classes), host_pool(pool, classes)))
-        .collect();
-    ranked.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| x.pool.cmp(&y.pool)));
-    Some(ranked.into_iter().map(|(_, pool)| pool).collect())
+    let usable = pools.values().filter(|pool| pool.storage.is_usable);
+    Some(usable.map(|pool| host_pool(pool, classes)).collect())
 }
 
 fn host_pool(pool: &PoolAccount, classes: &StorageClasses) -> HostPool {
-    let mut names: BTreeSet<_> = pool.storage.names.clone();
-    let of_class = |pools: &Vec<String>| pools.iter().any(|name| pool.storage.names.contains(name));
-    names.extend(classes.iter().filter(|(_, pools)| of_class(pools)).map(|(class, _)| class.clone()));
-    HostPool { names, is_default: pool.storage.is_default, pool: PoolKey::new(pool.storage.key.as_str()) }
-}
-
-/// Its place in the storage classes that it is in.
-fn rank(pool: &PoolAccount, classes: &StorageClasses) -> usize {
-    let place = |pools: &Vec<String>| pools.iter().position(|name| pool.storage.names.contains(name));
-    classes.values().filter_map(place).min().unwrap_or(usize::MAX)
+    let names = &pool.storage.names;
+    let place = |pools: &Vec<String>| pools.iter().position(|name| names.contains(name));
+    let classes = classes.iter().filter_map(|(class, pools)| Some((class.clone(), place(pools)?)));
+    let answers_to =
+        AnswersTo { names: names.clone(), classes: classes.collect(), is_default: pool.storage.is_default };
+    HostPool { answers_to, pool: PoolKey::new(pool.storage.key.as_str()) }
 }
 
 /// Figures of a pool that only this host has. None: not known.

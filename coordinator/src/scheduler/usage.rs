@@ -20,6 +20,9 @@ const COMMIT_TIME: Duration = Duration::from_secs(1);
 /// A list of guests this old is no answer, however long usage may hold: the agent gives the last one it has.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
+/// Who waits for less learns nothing of how a host is: others may have the time.
+const PATIENCE_MIN: Duration = Duration::from_secs(1);
+
 /// A flight ends by itself; who waits for it may have less time.
 const FLIGHT_TIME: Duration = Duration::from_secs(30);
 
@@ -67,8 +70,15 @@ impl Scheduler {
         let until = until.unwrap_or(now);
         let asking = hosts.iter().map(async |host| timeout_at(until, self.ask(host)).await.is_err());
         let late = join_all(asking).await;
+        if until.saturating_duration_since(now) < PATIENCE_MIN {
+            return;
+        }
         let mut planner = self.planner();
         for host in hosts.iter().zip(late).filter_map(|(host, late)| late.then_some(host)) {
+            // Its answer may have come since the time was over.
+            if planner.host(host).is_some_and(|known| known.was_learned_after(now)) {
+                continue;
+            }
             let detail = "it has not answered yet; ask again, or allow more time";
             let problem = Problem::new(ProblemKind::Timeout, detail);
             // What it says later is taken in then, for the next decision.

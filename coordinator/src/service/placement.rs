@@ -28,7 +28,7 @@ const CLAIMS_MAX: usize = 10_000;
 
 /// Answers are kept as they are sent.
 pub const ANSWER_CODEC: AnswerCodec = AnswerCodec {
-    encode: |answer| pb::PlaceResponse::from(answer).encode_to_vec(),
+    encode: |answer| pb::PlaceResponse::from(answer.clone()).encode_to_vec(),
     decode: |bytes| PlaceAnswer::try_from(pb::PlaceResponse::decode(bytes).ok()?).ok(),
 };
 
@@ -69,7 +69,7 @@ impl PlacementService for PlacementApi {
         let asked = convert::place_request(message, || uuid::Uuid::new_v4().hyphenated().to_string());
         let asked = asked.map_err(|error| invalid(&error))?;
         let answer = self.scheduler.place(&asked, digest, deadline).await;
-        Ok(Response::new((&answer.map_err(|error| place_error(&error))?).into()))
+        Ok(Response::new(answer.map_err(|error| place_error(&error))?.into()))
     }
 
     async fn list_claims(

@@ -191,7 +191,7 @@ fn answers_come_through_as_they_are() {
         over_committed: true,
         cluster_generation: "2a".to_owned(),
     };
-    assert_eq!(PlaceAnswer::try_from(pb::PlaceResponse::from(&answer)), Ok(answer));
+    assert_eq!(PlaceAnswer::try_from(pb::PlaceResponse::from(answer.clone())), Ok(answer));
 }
 
 #[test]

@@ -29,6 +29,10 @@ use vmuster_tests::{
 
 use crate::fleet::{cluster_of_many, inventories};
 
+/// As the coordinator has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ROUNDS: usize = 15;
 const MANY_HOSTS: usize = 10_000;
 const AGENTS: usize = 200;

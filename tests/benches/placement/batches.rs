@@ -72,8 +72,9 @@ pub(crate) fn measure() -> bool {
         case(5_000, 150, Some(25), true),
         case(100_000, 16, Some(50), false),
     ];
+    let numbers: Vec<usize> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
     let mut is_met = true;
-    for case in cases {
+    for case in cases.into_iter().filter(|case| numbers.is_empty() || numbers.contains(&case.class_count)) {
         let demands = clusters::demands(case.class_count);
         is_met &= decide(&case, "mixed", &clusters::mixed(&demands, INSTANCES));
         if case.class_count > 1 {

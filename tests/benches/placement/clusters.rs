@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use vmuster_coordinator::placement::{
-    Batch, Completeness, Demand, DiskDemand, DiskPlace, Group, GuestCpu, HostPool, PlacementHost, Pool,
-    PoolKey, Resource, Solver,
+    AnswersTo, Batch, Completeness, Demand, DiskDemand, DiskPlace, Group, GuestCpu, HostPool, PlacementHost,
+    Pool, PoolKey, Resource, Solver,
 };
 use vmuster_proto::model::{Bytes, FeatureSet};
 
@@ -52,7 +52,10 @@ pub(crate) fn hosts(count: usize) -> (Vec<PlacementHost>, Vec<Pool>) {
         host.guest = Some(Arc::clone(&guests[rng.usize(0..guests.len())]));
         let key = PoolKey::new(format!("pool-{number:06}"));
         let names = ["default".to_owned()].into();
-        host.pools = Some(vec![HostPool { names, is_default: true, pool: key.clone() }]);
+        host.pools = Some(vec![HostPool {
+            answers_to: AnswersTo { names, is_default: true, ..AnswersTo::default() },
+            pool: key.clone(),
+        }]);
         let disk = (1024 << rng.u32(0..4)) * GIB;
         let resource = Resource { physical: disk, promisable: disk, promised: used(&mut rng, disk) };
         pools.push(Pool { key, resource, is_shared: false });

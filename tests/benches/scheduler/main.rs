@@ -11,8 +11,12 @@ use std::{
 };
 
 use prost::{Message as _, bytes::Bytes};
+use rustix::process::setpriority_process;
 use tempfile::TempDir;
-use tokio::task::JoinSet;
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::JoinSet,
+};
 use vmuster_coordinator::{
     cache::HostCache,
     claims::{Ledger, SqliteClaims},
@@ -20,7 +24,7 @@ use vmuster_coordinator::{
     config::{Config, DEFAULT_FAILURE_TTL, DEFAULT_TTL},
     fetch::{DEFAULT_CONCURRENCY, DEFAULT_HOST_DEADLINE, Fetcher},
     hosts::{HostEntry, Registry},
-    server::scheduler_of,
+    server::{fetch_runtime, scheduler_of},
     service::{ClusterApi, PlacementApi},
 };
 use vmuster_proto::{
@@ -38,21 +42,44 @@ use vmuster_tests::{
     ready::{RawClient, ReadyMade, client, serve_on},
 };
 
+/// As the coordinator has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const PLACE: &str = "/vmuster.v1.PlacementService/Place";
 
 /// Usage is not asked for again while it is measured.
 const USAGE_MAX_AGE: Duration = Duration::from_secs(86_400);
+
+/// Of the simulated hosts: real ones have CPUs of their own, these get what is left.
+const FLEET_NICENESS: i32 = 19;
 
 /// A coordinator's services over a fleet, and beside them one that answers with what is there.
 struct Served {
     directory: TempDir,
     cluster: Arc<Cluster>,
     _fleet: Fleet,
+    /// Of the fleet, and of the coordinator's questions to it. None: shut down already.
+    runtimes: Option<[Runtime; 2]>,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // Where something asynchronous runs, waiting for a runtime's end is not allowed.
+        self.runtimes.take().into_iter().flatten().for_each(Runtime::shutdown_background);
+    }
+}
+
+fn fleet_runtime() -> Runtime {
+    let yielding = || setpriority_process(None, FLEET_NICENESS).expect("one may always yield");
+    Builder::new_multi_thread().enable_all().on_thread_start(yielding).build().expect("a runtime")
 }
 
 impl Served {
     async fn new(hosts: usize) -> Self {
-        let fleet = Fleet::start(hosts, 1, vec![Source::with_hypervisor("rome-2s")]).await;
+        let (elsewhere, fetching) = (fleet_runtime(), fetch_runtime().expect("a runtime"));
+        let fleet = Fleet::start(hosts, 1, vec![Source::with_hypervisor("rome-2s")]);
+        let fleet = elsewhere.spawn(fleet).await.expect("a fleet");
         let entries = (0..hosts).map(|host| {
             let address = fleet.address(host).parse().expect("an address");
             HostEntry { origin: Some(HostOrigin::File), ..HostEntry::new(fleet.name(host), Some(address)) }
@@ -60,6 +87,7 @@ impl Served {
         let registry = Registry::new(entries).expect("distinct");
         let fetcher = Arc::new(Fetcher::new(DEFAULT_CONCURRENCY, DEFAULT_HOST_DEADLINE));
         let cache = HostCache::new(None, fetcher, Arc::new(SystemClock), DEFAULT_TTL, DEFAULT_FAILURE_TTL);
+        let cache = cache.with_runtime(fetching.handle().clone());
         let cluster = Arc::new(Cluster::new(registry, Arc::new(cache)));
         // On the disk of the build, as a coordinator's state is on one.
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
@@ -71,7 +99,7 @@ impl Served {
             .max_decoding_message_size(REQUEST_MAX_BYTES)
             .max_encoding_message_size(CLUSTER_REPLY_MAX_BYTES);
         let api = ClusterApi::new(Arc::clone(&cluster), Duration::from_secs(60));
-        let served = Self { directory, cluster, _fleet: fleet };
+        let served = Self { directory, cluster, _fleet: fleet, runtimes: Some([elsewhere, fetching]) };
         serve_on(&served.socket("ours"), SERVICE_NAME, |routes| {
             routes.add_service(placement);
             routes.add_service(ClusterServiceServer::new(api));
@@ -193,7 +221,7 @@ fn verdict(is_met: bool) -> &'static str {
 
 /// `cargo bench --bench scheduler -- dry_runs|claims|batch|refresh`: one part alone.
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let is_asked = |name: &str| {
         let names = ["dry_runs", "claims", "batch", "refresh"];
         let is_any = std::env::args().any(|argument| names.contains(&argument.as_str()));

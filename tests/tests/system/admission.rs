@@ -10,6 +10,7 @@ use tempfile::tempdir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    runtime::Handle,
 };
 use tonic::{Code, Request, Response, Status};
 use vmuster_agent::{
@@ -76,7 +77,9 @@ async fn plaintext_tcp_is_only_a_reader() {
         ..Default::default()
     };
     std::fs::write(&config.hosts_file, "").expect("no hosts");
-    let coordinator = vmuster_coordinator::server::Coordinator::start(config, Arc::new(SystemClock)).await;
+    let coordinator =
+        vmuster_coordinator::server::Coordinator::start(config, Arc::new(SystemClock), Handle::current())
+            .await;
     let coordinator = coordinator.expect("a coordinator");
     let address = coordinator.addresses()[0].to_string().parse().expect("an address");
     let (_reload, reloads) = tokio::sync::mpsc::channel(1);

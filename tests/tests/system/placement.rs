@@ -157,7 +157,8 @@ async fn an_instance_is_on_one_host_unless_it_moves() {
     let exists = place("");
     assert_eq!(exists.code, 2);
     assert!(exists.stderr.contains("is a guest of 'kvm-0000' already"), "{}", exists.stderr);
-    let moved = place("--move --exclude kvm-0000");
+    // By room alone the host it is on would be as good.
+    let moved = place("--move");
     assert_eq!(moved.code, 0, "{}", moved.stderr);
     assert!(moved.stdout.contains("kvm-0001"), "{}", moved.stdout);
     let conflict = place("");
@@ -182,4 +183,37 @@ async fn usage_that_never_holds_is_asked_for_once_each_time() {
     let exists = house.ask(&format!("{line} --uuid {uuid}"));
     assert!(exists.stderr.contains("already"), "{}{}", exists.stdout, exists.stderr);
     stop(daemon);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_with_claims_is_removed_by_force_only_and_takes_them_along() {
+    let Setup { fleet, house } = setup(1).await;
+    let daemon = house.start();
+    let other = Fleet::start(1, 12, vec![Source::with_hypervisor("rome-2s")]).await;
+    house.done(&format!("hosts add kvm-09 {}", other.address(0)));
+    fleet.set(0, Manner::Gone).await;
+    let line = "place --vcpus 1 --memory 1GiB --claim --force-host KVM-09 --request-id here";
+    assert_eq!(placed(&house.json(line))[0].0, "kvm-09");
+    let refused = house.ask("hosts remove kvm-09");
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    assert!(refused.stderr.contains("--force"), "{}", refused.stderr);
+    assert_eq!(house.done("claims list --host KVM-09 -o plain"), "c0\n");
+    house.done("hosts remove kvm-09 --force");
+    assert_eq!(house.done("claims list -o plain"), "");
+    stop(daemon);
+    let _daemon = house.start();
+    assert_eq!(house.done("claims list -o plain"), "", "nor do they come back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_does_not_hear_the_answer_is_told_how_to_ask_for_it() {
+    let Setup { fleet: _fleet, house } = setup(1).await;
+    stop(house.start());
+    let failed = house.ask("place --vcpus 1 --memory 1GiB --claim");
+    assert_eq!(failed.code, 4, "{}", failed.stderr);
+    let (_, id) = failed.stderr.split_once("--request-id ").expect("it says how");
+    let line = format!("place --vcpus 1 --memory 1GiB --claim --request-id {}", id.trim());
+    let _daemon = house.start();
+    let first = house.json(&line);
+    assert_eq!((first["granted"].as_bool(), house.json(&line)), (Some(true), first.clone()));
 }

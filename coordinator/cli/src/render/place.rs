@@ -27,7 +27,7 @@ pub(crate) struct Document<'a> {
 
 impl<'a> Document<'a> {
     pub(crate) fn new(answer: &'a PlaceAnswer, request: &'a PlaceRequest) -> Self {
-        let claimed = request.claim && answer.granted;
+        let claimed = request.claim && answer.granted && !answer.placements.is_empty();
         Self { schema: PLACE_SCHEMA, request_id: &request.request_id, claimed, answer }
     }
 }

@@ -57,7 +57,7 @@ impl Filter for Vcpus {
 
     #[inline]
     fn passes(&self, need: &Need, columns: &Columns, host: usize) -> bool {
-        need.vcpus <= columns.row(host).vcpus_room
+        need.vcpus <= u64::from(columns.row(host).vcpus_room)
     }
 
     fn lack(&self, need: &Need, columns: &Columns, host: usize) -> Option<Lack> {

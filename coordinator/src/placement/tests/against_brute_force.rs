@@ -51,13 +51,15 @@ fn pools_for(host: &PlacementHost, on: &DiskPlace) -> Vec<PoolKey> {
     let listed = host.pools.iter().flatten();
     match on {
         DiskPlace::Default => {
-            listed.filter(|pool| pool.is_default).map(|pool| pool.pool.clone()).take(1).collect()
+            listed.filter(|pool| pool.answers_to.is_default).map(|pool| pool.pool.clone()).take(1).collect()
         }
         DiskPlace::Pool(name) => {
-            listed.filter(|pool| pool.names.contains(name)).map(|pool| pool.pool.clone()).take(1).collect()
+            let named = listed.filter(|pool| pool.answers_to.names.contains(name));
+            named.map(|pool| pool.pool.clone()).take(1).collect()
         }
-        DiskPlace::Class(name) => {
-            listed.filter(|pool| pool.names.contains(name)).map(|pool| pool.pool.clone()).collect()
+        DiskPlace::Class(class) => {
+            let members = listed.filter(|pool| pool.answers_to.classes.contains_key(class));
+            members.map(|pool| pool.pool.clone()).collect()
         }
     }
 }

@@ -6,8 +6,8 @@ use vmuster_proto::model::Bytes;
 
 use super::world::{features, resource};
 use crate::placement::{
-    Batch, Completeness, Demand, DiskDemand, DiskPlace, ForcedHost, Group, GuestCpu, HostPool, PlacementHost,
-    Pool, PoolKey, Profile, Question, Resource, Solver, Taken, Then, WeigherName,
+    AnswersTo, Batch, Completeness, Demand, DiskDemand, DiskPlace, ForcedHost, Group, GuestCpu, HostPool,
+    PlacementHost, Pool, PoolKey, Profile, Question, Resource, Solver, Taken, Then, WeigherName,
 };
 
 fn host(name: &str, vcpus: u64, memory: u64) -> PlacementHost {
@@ -20,7 +20,10 @@ fn host(name: &str, vcpus: u64, memory: u64) -> PlacementHost {
 
 fn on_pool(mut host: PlacementHost, pool: &str) -> PlacementHost {
     let names = ["images".to_owned()].into();
-    host.pools.get_or_insert_default().push(HostPool { names, is_default: true, pool: PoolKey::new(pool) });
+    host.pools.get_or_insert_default().push(HostPool {
+        answers_to: AnswersTo { names, is_default: true, ..AnswersTo::default() },
+        pool: PoolKey::new(pool),
+    });
     host
 }
 
@@ -123,8 +126,7 @@ fn a_pool_that_two_hosts_see_is_one() {
 fn several_disks_find_the_only_way_to_lie() {
     // The small disk would take the larger pool first; then the large one fits nowhere.
     let class = |key: &str| HostPool {
-        names: ["fast".to_owned()].into(),
-        is_default: false,
+        answers_to: AnswersTo { classes: [("fast".to_owned(), 0)].into(), ..AnswersTo::default() },
         pool: PoolKey::new(key),
     };
     let mut a = host("a", 8, 8);

@@ -8,8 +8,8 @@ use vmuster_proto::model::Bytes;
 
 use super::world::{World, features, random_demand, resource};
 use crate::placement::{
-    Batch, Completeness, Demand, DiskDemand, DiskPlace, Group, GuestCpu, HostPool, Lack, PlacementHost, Pool,
-    PoolKey, Question, Resource, Solver, Then,
+    AnswersTo, Batch, Completeness, Demand, DiskDemand, DiskPlace, Group, GuestCpu, HostPool, Lack,
+    PlacementHost, Pool, PoolKey, Question, Resource, Solver, Then,
     columns::Columns,
     filters::{FILTERS, fits},
     need::{Lists, Need},
@@ -29,7 +29,10 @@ fn cluster() -> Solver {
         host.vcpus = Some(resource(32));
         host.memory = Some(resource(64 * GIB));
         let names = ["default".to_owned()].into();
-        host.pools = Some(vec![HostPool { names, is_default: true, pool: PoolKey::new("local") }]);
+        host.pools = Some(vec![HostPool {
+            answers_to: AnswersTo { names, is_default: true, ..AnswersTo::default() },
+            pool: PoolKey::new("local"),
+        }]);
         host
     };
     let mut hosts =

@@ -9,8 +9,8 @@ use fastrand::Rng;
 use vmuster_proto::model::{Bytes, FeatureSet};
 
 use crate::placement::{
-    Batch, Completeness, Demand, DiskDemand, DiskPlace, Group, GuestCpu, HostPool, PlacementHost, Pool,
-    PoolKey, Profile, Resource, Solver, Taken, WeigherName,
+    AnswersTo, Batch, Completeness, Demand, DiskDemand, DiskPlace, Group, GuestCpu, HostPool, PlacementHost,
+    Pool, PoolKey, Profile, Resource, Solver, Taken, WeigherName,
 };
 
 const FEATURES: [&str; 5] = ["avx", "avx2", "avx512f", "aes", "mpx"];
@@ -135,10 +135,20 @@ pub(super) fn random_host(rng: &mut Rng, name: &str) -> PlacementHost {
     });
     host.pools = (rng.u32(0..10) > 0).then(|| {
         let listed = 0..rng.usize(0..4);
-        let pool = |_| HostPool {
-            names: ["fast", "slow", "images"].into_iter().filter(|_| rng.bool()).map(str::to_owned).collect(),
-            is_default: rng.bool(),
-            pool: PoolKey::new(format!("p{}", rng.u32(0..6))),
+        let pool = |_| {
+            let some = |rng: &mut Rng| {
+                ["fast", "slow", "images"]
+                    .into_iter()
+                    .filter(|_| rng.bool())
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
+            };
+            let answers_to = AnswersTo {
+                names: some(rng).into_iter().collect(),
+                classes: some(rng).into_iter().map(|class| (class, rng.usize(0..3))).collect(),
+                is_default: rng.bool(),
+            };
+            HostPool { answers_to, pool: PoolKey::new(format!("p{}", rng.u32(0..6))) }
         };
         listed.map(pool).collect()
     });

@@ -11,22 +11,23 @@ use crate::{
     pb,
 };
 
-impl From<&PlaceAnswer> for pb::PlaceResponse {
-    fn from(answer: &PlaceAnswer) -> Self {
+impl From<PlaceAnswer> for pb::PlaceResponse {
+    fn from(answer: PlaceAnswer) -> Self {
         let candidates = answer.candidates.iter().map(|(group, candidates)| pb::CandidateList {
             group: *group,
             candidates: candidates.iter().map(Into::into).collect(),
         });
+        let candidates = candidates.collect();
         Self {
             granted: answer.granted,
-            placements: answer.placements.iter().map(Into::into).collect(),
+            placements: answer.placements.into_iter().map(Into::into).collect(),
             refusals: answer.refusals.iter().map(Into::into).collect(),
             expires_at: answer.expires_at.map(time_to_pb),
             hosts: answer.hosts.iter().map(Into::into).collect(),
-            candidates: candidates.collect(),
-            skipped_filters: answer.skipped_filters.clone(),
+            candidates,
+            skipped_filters: answer.skipped_filters,
             over_committed: answer.over_committed,
-            cluster_generation: answer.cluster_generation.clone(),
+            cluster_generation: answer.cluster_generation,
             placed_count: answer.placed_count,
         }
     }
@@ -54,9 +55,9 @@ impl TryFrom<pb::PlaceResponse> for PlaceAnswer {
     }
 }
 
-impl From<&Placement> for pb::Placement {
-    fn from(placement: &Placement) -> Self {
-        let Placement { uuid, group, host, claim_id, pools, score } = placement.clone();
+impl From<Placement> for pb::Placement {
+    fn from(placement: Placement) -> Self {
+        let Placement { uuid, group, host, claim_id, pools, score } = placement;
         Self { uuid, group, host, claim_id, pools, score }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! What a caller sends is checked here as far as it can be without knowing the cluster.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::super::{DecodeError, duration, duration_to_pb, feature_set, list, owned_names, text, text_map};
 use crate::{
@@ -275,7 +275,7 @@ const TEXT_SHOWN_BYTES: usize = 64;
 
 fn no_twice(groups: &[InstanceGroup]) -> Result<(), DecodeError> {
     let mut names = BTreeSet::new();
-    let mut uuids = BTreeSet::new();
+    let mut uuids = HashSet::new();
     for (index, group) in groups.iter().enumerate() {
         if !group.name.is_empty() && !names.insert(&group.name) {
             return Err(
