@@ -15,8 +15,8 @@ use super::{
     batch::Run,
     classes::Classes,
     columns::{Columns, Direction, Held},
-    decision::{Candidate, Decision, Estimate, Placed},
-    estimate,
+    decision::{Candidate, Decision, Estimate, Explanation, Placed},
+    estimate, explain,
     filters::FILTERS,
     host::{PlacementHost, Pool, PoolKey},
     need::{Lists, Need},
@@ -174,6 +174,13 @@ impl Solver {
         let mut own = Classes::default();
         let classes = if lists.are_empty() { &mut self.classes } else { &mut own };
         estimate::candidates(question, &lists, &self.columns, classes, candidates_max)
+    }
+
+    /// What stands in the way of one instance.
+    pub fn explain(&mut self, question: &Question) -> Explanation {
+        self.settle();
+        let lists = Lists::new(question.admitted.as_ref(), &question.excluded, &self.columns);
+        explain::explain(&Need::new(&question.demand, lists, &self.columns), &self.columns)
     }
 
     /// Hosts that suit in all but room, whether they have it or not.

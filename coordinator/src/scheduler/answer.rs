@@ -6,7 +6,7 @@ use std::{
 };
 
 use vmuster_proto::model::{
-    Candidate, FilterCount, JudgedHost, NearMiss, PlaceAnswer, Placement, Refusal, Shortage,
+    Candidate, FilterCount, GroupExplanation, JudgedHost, NearMiss, PlaceAnswer, Placement, Refusal, Shortage,
 };
 
 use super::{asked::Asked, planner::Planner};
@@ -14,11 +14,18 @@ use crate::placement::{
     self, Batch, Decision, Demand, Explanation, FilterName, Lack, Miss, PoolKey, Question, Rejected,
 };
 
+/// Groups explained; each costs a look at all hosts.
+const EXPLAINED_MAX: usize = 32;
+
 /// Nearest misses told.
 const NEAREST_MAX: usize = 3;
 
-/// Without candidates: they are of before the decision.
-pub(super) fn answer(asked: &Asked<'_>, decision: &Decision, planner: &Planner) -> PlaceAnswer {
+pub(super) fn answer(
+    asked: &Asked<'_>,
+    decision: &Decision,
+    planner: &Planner,
+    Before { candidates, explanations }: Before,
+) -> PlaceAnswer {
     let groups = asked.batch().groups.iter().zip(0_u32..);
     let group_of = groups.flat_map(|(group, index)| std::iter::repeat_n(index, group.count as usize));
     let instances = asked.instances.iter().zip(group_of).zip(&decision.placements);
@@ -45,7 +52,8 @@ pub(super) fn answer(asked: &Asked<'_>, decision: &Decision, planner: &Planner) 
         placements,
         refusals,
         expires_at: None,
-        candidates: BTreeMap::new(),
+        candidates,
+        explanations,
         skipped_filters: skipped.iter().map(ToString::to_string).collect(),
         over_committed,
         cluster_generation: format!("{:x}", planner.generation),
@@ -116,7 +124,10 @@ fn summary(explanation: &Explanation) -> String {
     };
     let parts: Vec<_> = rejected.map(part).collect();
     let (count, s) = (explanation.host_count, if explanation.host_count == 1 { "" } else { "s" });
-    format!("0 of {count} host{s} can take it; rejected by filter: {}", parts.join(", "))
+    let rejected: u32 = explanation.rejected.iter().map(|one| one.host_count).sum();
+    let why =
+        if parts.is_empty() { String::new() } else { format!("; rejected by filter: {}", parts.join(", ")) };
+    format!("{} of {count} host{s} can take it{why}", count.saturating_sub(rejected))
 }
 
 /// Hosts that were judged by what is not of now; those that were taken as well, where somebody wants to know.
@@ -135,12 +146,23 @@ fn judged(asked: &Asked<'_>, planner: &Planner, placements: &[Placement]) -> Vec
     told.into_iter().filter_map(|name| Some(planner.host(name)?.judged())).collect()
 }
 
+/// What is told of how all was before the decision.
+#[derive(Default)]
+pub(super) struct Before {
+    candidates: BTreeMap<u32, Vec<Candidate>>,
+    explanations: Vec<GroupExplanation>,
+}
+
+/// See there; most callers want none of it.
+pub(super) fn before(asked: &Asked<'_>, batch: &Batch, planner: &mut Planner) -> Before {
+    Before {
+        candidates: candidates(asked, batch, planner),
+        explanations: explanations(asked, batch, planner),
+    }
+}
+
 /// The best hosts for an instance of each group, as all is now.
-pub(super) fn candidates(
-    asked: &Asked<'_>,
-    batch: &Batch,
-    planner: &mut Planner,
-) -> BTreeMap<u32, Vec<Candidate>> {
+fn candidates(asked: &Asked<'_>, batch: &Batch, planner: &mut Planner) -> BTreeMap<u32, Vec<Candidate>> {
     let max = asked.request.max_candidates as usize;
     if max == 0 {
         return BTreeMap::new();
@@ -160,6 +182,24 @@ pub(super) fn candidates(
         (index, told.collect())
     });
     ranked.collect()
+}
+
+/// What stands in the way of an instance of each group, as all is now.
+fn explanations(asked: &Asked<'_>, batch: &Batch, planner: &mut Planner) -> Vec<GroupExplanation> {
+    if !asked.request.explain {
+        return Vec::new();
+    }
+    let groups = batch.groups.iter().zip(0_u32..).take(EXPLAINED_MAX);
+    let explained = groups.map(|(group, index)| {
+        let explanation = planner.solver.explain(&question(batch, &group.demand));
+        GroupExplanation {
+            group: index,
+            filters: counts(&explanation.rejected),
+            nearest: nearest(&explanation),
+            summary: summary(&explanation),
+        }
+    });
+    explained.collect()
 }
 
 /// About one demand, of the hosts of a batch.

@@ -49,9 +49,9 @@ impl Scheduler {
     pub(super) fn dry_run(&self, asked: &Asked<'_>) -> PlaceAnswer {
         let mut planner = self.planner();
         let batch = self.with_book(|book| asked.batch_for(&planner, book));
-        let candidates = answer::candidates(asked, &batch, &mut planner);
+        let before = answer::before(asked, &batch, &mut planner);
         let decision = planner.solver.decide(&batch, Then::Undo);
-        PlaceAnswer { candidates, ..answer::answer(asked, &decision, &planner) }
+        answer::answer(asked, &decision, &planner, before)
     }
 
     /// The answer that was given to the same request.
@@ -183,7 +183,7 @@ impl Scheduler {
             planner.catch_up(&self.cluster.registry(), holdings);
             no_conflicts(asked, planner, holdings)?;
             let batch = asked.batch_for(planner, &holdings.book);
-            let candidates = answer::candidates(asked, &batch, planner);
+            let before = answer::before(asked, &batch, planner);
             let decision = decide(&batch, planner, only_fresh.then_some(&young));
             if only_fresh && !decision.is_granted {
                 // Among all hosts there was room at each look so far: this is no "no".
@@ -198,7 +198,7 @@ impl Scheduler {
                 give_back(asked, &decision, planner);
                 return Ok((Err((stale, for_no)), Vec::new()));
             }
-            let answer = PlaceAnswer { candidates, ..answer::answer(asked, &decision, planner) };
+            let answer = answer::answer(asked, &decision, planner, before);
             let changes =
                 self.promised(asked, (&decision, answer), planner, holdings, (now, until), digest)?;
             Ok((Ok(changes.0), changes.1))

@@ -188,6 +188,16 @@ pub struct Refusal {
     pub summary: String,
 }
 
+/// What stood in the way of an instance of a group, before any was placed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "documented in placement_service.proto")]
+pub struct GroupExplanation {
+    pub group: u32,
+    pub filters: Vec<FilterCount>,
+    pub nearest: Vec<NearMiss>,
+    pub summary: String,
+}
+
 /// How old the figures are that a host was judged by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JudgedHost {
@@ -233,6 +243,8 @@ pub struct PlaceAnswer {
     pub skipped_filters: Vec<String>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub over_committed: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub explanations: Vec<GroupExplanation>,
     pub cluster_generation: String,
 }
 

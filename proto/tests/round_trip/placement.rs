@@ -6,9 +6,9 @@ use vmuster_proto::{
     convert::{self, place_request},
     model::{
         Bytes, Candidate, ClaimReport, ClaimState, Completeness, DiskDemand, DiskPlace, FeatureSet,
-        FilterCount, Freshness, HostStanding, InstanceGroup, InstanceTemplate, JudgedHost, NearMiss,
-        PlaceAnswer, PlaceRequest, Placement, Problem, ProblemKind, Purpose, Refusal, Shortage, Timestamp,
-        WeigherProfile,
+        FilterCount, Freshness, GroupExplanation, HostStanding, InstanceGroup, InstanceTemplate, JudgedHost,
+        NearMiss, PlaceAnswer, PlaceRequest, Placement, Problem, ProblemKind, Purpose, Refusal, Shortage,
+        Timestamp, WeigherProfile,
     },
     pb,
 };
@@ -172,6 +172,12 @@ fn answers_come_through_as_they_are() {
             }],
             nearest: vec![NearMiss { host: "kvm-02".to_owned(), shortages: vec![shortage] }],
             summary: "0 of 3 hosts".to_owned(),
+        }],
+        explanations: vec![GroupExplanation {
+            group: 0,
+            filters: Vec::new(),
+            nearest: vec![NearMiss { host: "kvm-03".to_owned(), shortages: Vec::new() }],
+            summary: "3 of 3 hosts".to_owned(),
         }],
         expires_at: Timestamp::from_unix_millis(2000).ok(),
         hosts: vec![JudgedHost {

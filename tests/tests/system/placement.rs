@@ -6,7 +6,7 @@ use serde_json::Value;
 use vmuster_proto::model::{Bytes, Domain};
 use vmuster_tests::{
     fleet::{Fleet, Manner, Source},
-    programs::Daemon,
+    programs::{Daemon, Signal, send},
     waiting::until,
 };
 
@@ -187,19 +187,26 @@ async fn usage_that_never_holds_is_asked_for_once_each_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_with_claims_is_removed_by_force_only_and_takes_them_along() {
-    let Setup { fleet, house } = setup(1).await;
+    let Setup { fleet, house } = setup(2).await;
+    let file = fleet.hosts_file();
+    let (only_first, _) = file.rsplit_once("[[host]]").expect("two hosts");
+    fs::write(house.at("hosts.toml"), only_first).expect("the hosts file");
     let daemon = house.start();
-    let other = Fleet::start(1, 12, vec![Source::with_hypervisor("rome-2s")]).await;
-    house.done(&format!("hosts add kvm-09 {}", other.address(0)));
-    fleet.set(0, Manner::Gone).await;
-    let line = "place --vcpus 1 --memory 1GiB --claim --force-host KVM-09 --request-id here";
-    assert_eq!(placed(&house.json(line))[0].0, "kvm-09");
-    let refused = house.ask("hosts remove kvm-09");
+    house.done(&format!("hosts add kvm-0001 {}", fleet.address(1)));
+    let line = "place --vcpus 1 --memory 1GiB --claim --force-host KVM-0001 --request-id here";
+    assert_eq!(placed(&house.json(line))[0].0, "kvm-0001");
+    let refused = house.ask("hosts remove kvm-0001");
     assert_eq!(refused.code, 2, "{}", refused.stderr);
-    assert!(refused.stderr.contains("--force"), "{}", refused.stderr);
-    assert_eq!(house.done("claims list --host KVM-09 -o plain"), "c0\n");
-    house.done("hosts remove kvm-09 --force");
+    assert!(
+        refused.stderr.contains("has 1 claim; release them, or remove it with force"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(house.done("claims list --host KVM-0001 -o plain"), "c0\n");
+    house.done("hosts remove kvm-0001 --force");
     assert_eq!(house.done("claims list -o plain"), "");
+    let known = house.json(line);
+    assert_eq!(placed(&known)[0].0, "kvm-0001", "what was answered once is answered again");
     stop(daemon);
     let _daemon = house.start();
     assert_eq!(house.done("claims list -o plain"), "", "nor do they come back");
@@ -208,12 +215,14 @@ async fn a_host_with_claims_is_removed_by_force_only_and_takes_them_along() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_does_not_hear_the_answer_is_told_how_to_ask_for_it() {
     let Setup { fleet: _fleet, house } = setup(1).await;
-    stop(house.start());
-    let failed = house.ask("place --vcpus 1 --memory 1GiB --claim");
+    let daemon = house.start();
+    send(daemon.pid(), Signal::STOP);
+    let failed = house.ask("--timeout 1s place --vcpus 1 --memory 1GiB --claim");
+    send(daemon.pid(), Signal::CONT);
     assert_eq!(failed.code, 4, "{}", failed.stderr);
     let (_, id) = failed.stderr.split_once("--request-id ").expect("it says how");
     let line = format!("place --vcpus 1 --memory 1GiB --claim --request-id {}", id.trim());
-    let _daemon = house.start();
     let first = house.json(&line);
     assert_eq!((first["granted"].as_bool(), house.json(&line)), (Some(true), first.clone()));
+    assert_eq!(house.done("claims list -o plain"), "c0\n", "promised once, whenever");
 }

@@ -103,7 +103,7 @@ async fn a_damaged_store_is_refused_and_left_as_it_is() {
         fs::write(path, damaged).expect("written");
         let ended = setup.house.refused();
         assert_eq!(ended.code, 2, "{}", ended.stderr);
-        for words in ["claims.db", "move every file whose name begins with 'claims.' away"] {
+        for words in ["claims.db", "restore every file whose name begins with 'claims.' from one backup"] {
             assert!(ended.stderr.contains(words), "{words}: {}", ended.stderr);
         }
         assert_eq!(fs::read(path).expect("the store"), damaged, "it is left as it is");

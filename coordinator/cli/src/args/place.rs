@@ -115,7 +115,7 @@ pub(crate) struct PlaceArguments {
     /// Tell the best hosts as well
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) candidates: Option<u32>,
-    /// Tell by what each host was judged, and of refusals what was lacking
+    /// Tell what each filter rejects and which hosts nearly suit, also where nothing is refused
     #[arg(long)]
     pub(crate) explain: bool,
     /// How to show the answer; plain prints "UUID HOST CLAIM", one a line
@@ -152,7 +152,7 @@ pub(crate) struct CapacityArguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ClaimsCommand {
-    /// All claims; json is what `jq` and backups want
+    /// All claims; plain prints their ids, json is what jq wants
     List {
         /// Only on this host
         #[arg(long)]

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 use vmuster_proto::model::{
-    Bytes, CapacityAnswer, FilterCount, PLACE_SCHEMA, PlaceAnswer, PlaceRequest, Placement, Refusal,
-    ResourceFigures,
+    Bytes, CapacityAnswer, FilterCount, NearMiss, PLACE_SCHEMA, PlaceAnswer, PlaceRequest, Placement,
+    Refusal, ResourceFigures,
 };
 
 use super::Columns;
@@ -58,6 +58,11 @@ pub(crate) fn table(answer: &PlaceAnswer, request: &PlaceRequest, width: u16) ->
         text.push('\n');
         text.push_str(&refused(refusal, request, width));
     }
+    for explanation in &answer.explanations {
+        let (name, summary) = (name_of(explanation.group, request), &explanation.summary);
+        text.push_str(&format!("\n{name}, before anything was placed: {summary}\n"));
+        text.push_str(&nearest(&explanation.nearest, width));
+    }
     for (group, candidates) in &answer.candidates {
         let mut table = Columns::new(&["CANDIDATE", "SCORE", "WEIGHTS"], width);
         for candidate in candidates {
@@ -105,16 +110,19 @@ fn refused(refusal: &Refusal, request: &PlaceRequest, width: u16) -> String {
         }
         text.push_str(&table.text());
     }
-    if !refusal.nearest.is_empty() {
-        let mut table = Columns::new(&["NEAREST", "LACKS"], width);
-        for miss in &refusal.nearest {
-            let lacks: Vec<_> = miss.shortages.iter().map(|shortage| shortage.detail.clone()).collect();
-            table.row([miss.host.clone(), lacks.join("\n")]);
-        }
-        text.push('\n');
-        text.push_str(&table.text());
+    text + &nearest(&refusal.nearest, width)
+}
+
+fn nearest(nearest: &[NearMiss], width: u16) -> String {
+    if nearest.is_empty() {
+        return String::new();
     }
-    text
+    let mut table = Columns::new(&["NEAREST", "LACKS"], width);
+    for miss in nearest {
+        let lacks: Vec<_> = miss.shortages.iter().map(|shortage| shortage.detail.clone()).collect();
+        table.row([miss.host.clone(), lacks.join("\n")]);
+    }
+    format!("\n{}", table.text())
 }
 
 /// "10", or "10 (3 not known)".

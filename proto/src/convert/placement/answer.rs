@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::super::{DecodeError, list, section, text, time, time_to_pb};
 use crate::{
     model::{
-        Candidate, CapacityAnswer, FilterCount, HostCapacity, HostStanding, JudgedHost, NearMiss,
-        PlaceAnswer, Placement, Refusal, ResourceFigures, Shortage, StorageFigures,
+        Candidate, CapacityAnswer, FilterCount, GroupExplanation, HostCapacity, HostStanding, JudgedHost,
+        NearMiss, PlaceAnswer, Placement, Refusal, ResourceFigures, Shortage, StorageFigures,
     },
     pb,
 };
@@ -29,6 +29,7 @@ impl From<PlaceAnswer> for pb::PlaceResponse {
             over_committed: answer.over_committed,
             cluster_generation: answer.cluster_generation,
             placed_count: answer.placed_count,
+            explanations: answer.explanations.iter().map(Into::into).collect(),
         }
     }
 }
@@ -50,6 +51,7 @@ impl TryFrom<pb::PlaceResponse> for PlaceAnswer {
             candidates: candidates.into_iter().collect(),
             skipped_filters: list("skipped_filters", answer.skipped_filters, |name| text("name", name))?,
             over_committed: answer.over_committed,
+            explanations: list("explanations", answer.explanations, GroupExplanation::try_from)?,
             cluster_generation: text("cluster_generation", answer.cluster_generation)?,
         })
     }
@@ -78,30 +80,20 @@ impl TryFrom<pb::Placement> for Placement {
     }
 }
 
-impl From<&Refusal> for pb::Refusal {
-    fn from(refusal: &Refusal) -> Self {
+impl From<&NearMiss> for pb::NearMiss {
+    fn from(miss: &NearMiss) -> Self {
         let shortage = |shortage: &Shortage| {
             let Shortage { filter, lacking, unit, detail } = shortage.clone();
             pb::Shortage { filter, lacking, unit, detail }
         };
-        let nearest = refusal.nearest.iter().map(|miss| pb::NearMiss {
-            host: miss.host.clone(),
-            shortages: miss.shortages.iter().map(shortage).collect(),
-        });
-        Self {
-            group: refusal.group,
-            uuids: refusal.uuids.clone(),
-            filters: refusal.filters.iter().map(Into::into).collect(),
-            nearest: nearest.collect(),
-            summary: refusal.summary.clone(),
-        }
+        Self { host: miss.host.clone(), shortages: miss.shortages.iter().map(shortage).collect() }
     }
 }
 
-impl TryFrom<pb::Refusal> for Refusal {
+impl TryFrom<pb::NearMiss> for NearMiss {
     type Error = DecodeError;
 
-    fn try_from(refusal: pb::Refusal) -> Result<Self, DecodeError> {
+    fn try_from(miss: pb::NearMiss) -> Result<Self, DecodeError> {
         let shortage = |shortage: pb::Shortage| {
             let pb::Shortage { filter, lacking, unit, detail } = shortage;
             Ok(Shortage {
@@ -111,14 +103,57 @@ impl TryFrom<pb::Refusal> for Refusal {
                 detail: text("detail", detail)?,
             })
         };
+        Ok(Self { host: text("host", miss.host)?, shortages: list("shortages", miss.shortages, shortage)? })
+    }
+}
+
+impl From<&GroupExplanation> for pb::GroupExplanation {
+    fn from(explanation: &GroupExplanation) -> Self {
+        let GroupExplanation { group, filters, nearest, summary } = explanation;
+        Self {
+            group: *group,
+            filters: filters.iter().map(Into::into).collect(),
+            nearest: nearest.iter().map(Into::into).collect(),
+            summary: summary.clone(),
+        }
+    }
+}
+
+impl TryFrom<pb::GroupExplanation> for GroupExplanation {
+    type Error = DecodeError;
+
+    fn try_from(explanation: pb::GroupExplanation) -> Result<Self, DecodeError> {
+        let pb::GroupExplanation { group, filters, nearest, summary } = explanation;
+        Ok(Self {
+            group,
+            filters: list("filters", filters, FilterCount::try_from)?,
+            nearest: list("nearest", nearest, NearMiss::try_from)?,
+            summary: text("summary", summary)?,
+        })
+    }
+}
+
+impl From<&Refusal> for pb::Refusal {
+    fn from(refusal: &Refusal) -> Self {
+        Self {
+            group: refusal.group,
+            uuids: refusal.uuids.clone(),
+            filters: refusal.filters.iter().map(Into::into).collect(),
+            nearest: refusal.nearest.iter().map(Into::into).collect(),
+            summary: refusal.summary.clone(),
+        }
+    }
+}
+
+impl TryFrom<pb::Refusal> for Refusal {
+    type Error = DecodeError;
+
+    fn try_from(refusal: pb::Refusal) -> Result<Self, DecodeError> {
         Ok(Self {
             group: refusal.group,
             uuids: list("uuids", refusal.uuids, |uuid| text("uuid", uuid))?,
             filters: list("filters", refusal.filters, FilterCount::try_from)?,
-            nearest: list("nearest", refusal.nearest, |miss| {
-                let shortages = list("shortages", miss.shortages, shortage)?;
-                Ok(NearMiss { host: text("host", miss.host)?, shortages })
-            })?,
+            nearest: list("nearest", refusal.nearest, NearMiss::try_from)?,
             summary: text("summary", refusal.summary)?,
         })
     }
