@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use vmuster_proto::model::{Bytes, CpuSet, Domain, HostSettings, Inventory, Usage};
+use vmuster_proto::model::{Bytes, ClaimReport, CpuSet, Domain, HostSettings, Inventory, Usage};
 
 use super::{
     Figures,
@@ -35,6 +35,17 @@ pub struct ClaimedBy<'a> {
     pub disks: &'a BTreeMap<String, Bytes>,
 }
 
+impl<'a> From<&'a ClaimReport> for ClaimedBy<'a> {
+    fn from(claim: &'a ClaimReport) -> Self {
+        Self {
+            instance: &claim.uuid,
+            vcpus: claim.vcpus,
+            memory_bytes: claim.memory_bytes,
+            disks: &claim.disk_bytes,
+        }
+    }
+}
+
 /// Storage of the host and what is charged to it from here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolAccount {
@@ -57,36 +68,89 @@ pub struct HostAccount {
     pub pools: Result<BTreeMap<String, PoolAccount>, String>,
 }
 
+/// One resource as somebody finds it who would come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RoomFigures {
+    /// All there is and all that is promised.
+    pub figures: Figures,
+    /// What of the promised is beyond what guests may use.
+    pub by_claims: u64,
+}
+
+/// What an instance finds on a host where neither it nor its claim counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Room {
+    /// As in [`HostAccount::vcpus`].
+    pub vcpus: Result<RoomFigures, String>,
+    /// As in [`HostAccount::memory`].
+    pub memory: Result<RoomFigures, String>,
+}
+
 /// A guest and its claim: the larger of both, for each resource.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Promise<'a> {
     domain: Option<&'a Domain>,
     claim: Option<ClaimedBy<'a>>,
 }
 
+/// By instance.
+type Promises<'a> = BTreeMap<&'a str, Promise<'a>>;
+
 /// What a host has and has promised.
 #[must_use]
 pub fn account<'a>(host: AccountedHost<'a>, claims: impl IntoIterator<Item = ClaimedBy<'a>>) -> HostAccount {
+    let promises = promises(host, claims);
+    let known = || promises.as_ref().map_err(Clone::clone);
+    HostAccount {
+        vcpus: known().and_then(|promises| vcpus(host, promises)),
+        memory: known().and_then(|promises| memory(host, promises)),
+        pools: known().and_then(|promises| pools(host, promises)),
+    }
+}
+
+/// What a host has for an instance that would come: what it is itself there already, and the room that is kept for it, is not
+/// in its way.
+#[must_use]
+pub fn room_for<'a>(
+    instance: &str,
+    host: AccountedHost<'a>,
+    claims: impl IntoIterator<Item = ClaimedBy<'a>>,
+) -> Room {
+    let all = promises(host, claims).map(|mut all| {
+        all.retain(|other, _| *other != instance);
+        all
+    });
+    let found = |count: fn(AccountedHost<'_>, &Promises<'_>) -> Result<Figures, String>| {
+        let all = all.as_ref().map_err(Clone::clone)?;
+        let figures = count(host, all)?;
+        let guests = all.iter().filter(|(_, promise)| promise.domain.is_some());
+        let guests = guests.map(|(instance, promise)| (*instance, Promise { claim: None, ..*promise }));
+        let by_claims = figures.promised.saturating_sub(count(host, &guests.collect())?.promised);
+        Ok(RoomFigures { figures, by_claims })
+    };
+    Room { vcpus: found(vcpus), memory: found(memory) }
+}
+
+fn promises<'a>(
+    host: AccountedHost<'a>,
+    claims: impl IntoIterator<Item = ClaimedBy<'a>>,
+) -> Result<Promises<'a>, String> {
     let domains = host.usage.and_then(|usage| usage.domains.as_deref());
-    let mut promises = BTreeMap::<&str, Promise<'_>>::new();
-    for domain in domains.unwrap_or_default() {
+    let domains = domains.ok_or_else(|| match host.usage {
+        Some(_) => "its guests are not known".to_owned(),
+        None => "what is used there is not known".to_owned(),
+    })?;
+    let mut promises = Promises::new();
+    for domain in domains {
         promises.entry(&domain.uuid).or_default().domain = Some(domain);
     }
     for claim in claims {
         promises.entry(claim.instance).or_default().claim = Some(claim);
     }
-    let known = domains.map(|_| ()).ok_or_else(|| match host.usage {
-        Some(_) => "its guests are not known".to_owned(),
-        None => "what is used there is not known".to_owned(),
-    });
-    HostAccount {
-        vcpus: known.clone().and_then(|()| vcpus(host, &promises)),
-        memory: known.clone().and_then(|()| memory(host, &promises)),
-        pools: known.and_then(|()| pools(host, &promises)),
-    }
+    Ok(promises)
 }
 
-fn vcpus(host: AccountedHost<'_>, promises: &BTreeMap<&str, Promise<'_>>) -> Result<Figures, String> {
+fn vcpus(host: AccountedHost<'_>, promises: &Promises<'_>) -> Result<Figures, String> {
     let cpu = host.inventory.cpu.as_ref();
     let dedicated = &host.settings.dedicated_cpus;
     let threads = match cpu.and_then(|cpu| cpu.online.as_ref()) {
@@ -116,7 +180,8 @@ fn unknown(domain: &Domain, what: &str) -> String {
 }
 
 /// Whether all of a guest's vCPUs are bound to CPUs that floating guests do not use.
-fn is_dedicated(domain: &Domain, dedicated: &CpuSet) -> bool {
+#[must_use]
+pub fn is_dedicated(domain: &Domain, dedicated: &CpuSet) -> bool {
     if dedicated.is_empty() {
         return false;
     }
@@ -132,7 +197,7 @@ fn is_dedicated(domain: &Domain, dedicated: &CpuSet) -> bool {
         && (0..count).all(is_bound)
 }
 
-fn memory(host: AccountedHost<'_>, promises: &BTreeMap<&str, Promise<'_>>) -> Result<Figures, String> {
+fn memory(host: AccountedHost<'_>, promises: &Promises<'_>) -> Result<Figures, String> {
     let known = host.inventory.memory.as_ref().and_then(|memory| Some((memory, memory.total_bytes?)));
     let (memory, all) = known.ok_or("its memory is not known")?;
     let mut set_aside = 0_u64;
@@ -160,10 +225,7 @@ fn memory(host: AccountedHost<'_>, promises: &BTreeMap<&str, Promise<'_>>) -> Re
     })
 }
 
-fn pools(
-    host: AccountedHost<'_>,
-    promises: &BTreeMap<&str, Promise<'_>>,
-) -> Result<BTreeMap<String, PoolAccount>, String> {
+fn pools(host: AccountedHost<'_>, promises: &Promises<'_>) -> Result<BTreeMap<String, PoolAccount>, String> {
     let usage = host.usage;
     let pools = usage.and_then(|usage| usage.pools.as_deref());
     let filesystems = usage.and_then(|usage| usage.filesystems.as_deref());

@@ -51,20 +51,23 @@ fn host(domains: Vec<Domain>) -> Host {
 }
 
 impl Host {
-    fn accounted(&self, claims: &[(&str, u64, u64, &BTreeMap<String, Bytes>)]) -> HostAccount {
-        let host = AccountedHost {
+    fn facts(&self) -> AccountedHost<'_> {
+        AccountedHost {
             name: "h",
             settings: &self.settings,
             inventory: &self.inventory,
             usage: Some(&self.usage),
-        };
+        }
+    }
+
+    fn accounted(&self, claims: &[(&str, u64, u64, &BTreeMap<String, Bytes>)]) -> HostAccount {
         let claims = claims.iter().map(|(instance, vcpus, gib, disks)| ClaimedBy {
             instance,
             vcpus: *vcpus,
             memory_bytes: Bytes(gib * GIB),
             disks,
         });
-        account(host, claims)
+        account(self.facts(), claims)
     }
 }
 
@@ -93,6 +96,34 @@ fn a_guest_and_its_claim_are_one_promise_the_larger_of_both() {
     let figures = pools["h /"].figures(&host.settings).expect("known");
     assert_eq!((figures.promised, figures.reserved), (30 * GIB, 20 * GIB));
     assert_eq!(figures.headroom(Profile::Standard), 150 * (1 << 30));
+}
+
+#[test]
+fn an_instance_that_would_come_finds_all_but_itself() {
+    let host = host(vec![domain("a", 4, 8), domain("b", 2, 2)]);
+    let (facts, none) = (host.facts(), BTreeMap::new());
+    let claims = [("a", 6, 4), ("c", 3, 16)].map(|(instance, vcpus, gib)| ClaimedBy {
+        instance,
+        vcpus,
+        memory_bytes: Bytes(gib * GIB),
+        disks: &none,
+    });
+    let found = |instance: &str| {
+        let Room { vcpus, memory } = room_for(instance, facts, claims);
+        let (vcpus, memory) = (vcpus.expect("known"), memory.expect("known"));
+        let of_memory = (memory.figures.promised / GIB, memory.by_claims / GIB);
+        ((vcpus.figures.promised, vcpus.by_claims), of_memory)
+    };
+    assert_eq!(found("d"), ((11, 5), (26, 16)), "a's claim has 2 vCPUs beyond a, and c is only a claim");
+    assert_eq!(found("a"), ((5, 3), (18, 16)));
+    assert_eq!(found("b"), ((9, 5), (24, 16)));
+    assert_eq!(found("c"), ((8, 2), (10, 0)));
+    let all = account(facts, claims);
+    let room = room_for("d", facts, claims);
+    assert_eq!(room.vcpus.map(|found| found.figures), all.vcpus, "as placement counts");
+    assert_eq!(room.memory.map(|found| found.figures), all.memory);
+    let silent = room_for("a", AccountedHost { usage: None, ..facts }, claims);
+    assert_eq!(silent.vcpus.expect_err("unknown"), "what is used there is not known");
 }
 
 #[test]

@@ -11,7 +11,9 @@ mod storage;
 use vmuster_proto::model::{Bytes, Ratio};
 
 pub use figures::{Figures, Profile};
-pub use host::{AccountedHost, ClaimedBy, HostAccount, PoolAccount, account};
+pub use host::{
+    AccountedHost, ClaimedBy, HostAccount, PoolAccount, Room, RoomFigures, account, is_dedicated, room_for,
+};
 pub use shared::{SharedStorage, SharedUnit};
 pub use storage::{Charging, DiskCharges, HostStorage, holder, storage_of};
 

@@ -7,8 +7,8 @@ use tokio::time::{Instant, timeout_at};
 use vmuster_proto::{
     libvirt::{XmlError, domain, render},
     model::{
-        CpuDefinition, Domain, Finding, Freshness, HostSettings, Issue, MigrationAnswer, MigrationVerdict,
-        Problem, ProblemKind, Usage, VerdictKind,
+        ClaimReport, CpuDefinition, Domain, Finding, Freshness, HostSettings, Issue, MigrationAnswer,
+        MigrationVerdict, Problem, ProblemKind, Usage, VerdictKind,
     },
 };
 
@@ -43,6 +43,9 @@ pub struct MigrationQuestion {
     /// Where to; the guest's own host is left out.
     pub scope: Scope,
 }
+
+/// The claims on a host of this name. Asked after the host, never before: else what is claimed meanwhile would be missed.
+pub type ClaimsOn<'a> = &'a (dyn Fn(&str) -> Vec<ClaimReport> + Send + Sync);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +86,15 @@ pub enum MigrationError {
     },
 }
 
+/// The same for all candidates.
+struct Move<'a> {
+    domain: &'a Domain,
+    /// It may be long, and hosts many.
+    cpu_xml: String,
+    source: Option<&'a Found>,
+    claims_on: ClaimsOn<'a>,
+}
+
 /// One host as it was found.
 struct Found {
     view: HostView,
@@ -104,6 +116,7 @@ impl Cluster {
     pub async fn check_migration(
         &self,
         question: &MigrationQuestion,
+        claims_on: ClaimsOn<'_>,
         options: ReadOptions,
     ) -> Result<MigrationAnswer, MigrationError> {
         let mut hosts = question.scope.select(&self.registry.load())?;
@@ -124,9 +137,8 @@ impl Cluster {
             );
         }
         let source = source.as_ref();
-        // Once for all hosts: it may be long, and hosts many.
-        let cpu_xml = cpu_question(&domain);
-        let asked = hosts.iter().map(|host| self.judge(&domain, &cpu_xml, source, host, options));
+        let asked_move = Move { domain: &domain, cpu_xml: cpu_question(&domain), source, claims_on };
+        let asked = hosts.iter().map(|host| self.judge(&asked_move, host, options));
         let judged = join_all(asked).await;
         let arch = question.scope.arch.as_deref();
         // Only now is it known which hosts are of it.
@@ -179,19 +191,19 @@ impl Cluster {
 
     async fn judge(
         &self,
-        domain: &Domain,
-        cpu_xml: &str,
-        source: Option<&Found>,
+        asked: &Move<'_>,
         host: &Arc<HostEntry>,
         options: ReadOptions,
     ) -> (HostView, Vec<Finding>) {
+        let Move { domain, cpu_xml, source, claims_on } = asked;
         let found = self.found(host, sooner(options)).await;
         let Some(facts) = found.facts(None) else {
             let detail = found.doubt.unwrap_or_else(|| "nothing is known of this host".to_owned());
             return (found.view, vec![Finding::new("freshness", VerdictKind::Unknown, detail)]);
         };
         let comparison = self.compare(domain, cpu_xml, &facts, &found, options).await;
-        let facts = HostFacts { comparison: comparison.as_ref(), ..facts };
+        let claims = claims_on(facts.name);
+        let facts = HostFacts { comparison: comparison.as_ref(), claims: &claims, ..facts };
         let source = source.and_then(|source| source.facts(None));
         let findings = check(&GuestFacts { domain }, source.as_ref(), &facts);
         (found.view, findings)
@@ -244,6 +256,7 @@ impl Found {
     /// None: nothing is known of it.
     fn facts<'a>(&'a self, comparison: Option<&'a Comparison>) -> Option<HostFacts<'a>> {
         Some(HostFacts {
+            name: &self.view.entry.name,
             inventory: &self.record.as_ref()?.inventory,
             usage: self.usage.as_ref(),
             issues: &self.issues,
@@ -251,6 +264,7 @@ impl Found {
             maintenance: self.view.entry.maintenance,
             settings: &self.settings,
             profile: self.profile,
+            claims: &[],
             comparison,
         })
     }

@@ -50,7 +50,7 @@ fn cluster() -> Cluster {
 
 async fn ask(guest: Guest, scope: Scope) -> Result<MigrationAnswer, MigrationError> {
     let options = read_within(None, std::time::Duration::from_secs(5));
-    cluster().check_migration(&MigrationQuestion { guest, scope }, options).await
+    cluster().check_migration(&MigrationQuestion { guest, scope }, &|_| Vec::new(), options).await
 }
 
 async fn of(host: &str, domain: &str) -> Result<MigrationAnswer, MigrationError> {

@@ -22,7 +22,7 @@ pub use flags::FlagsQuestion;
 pub(crate) use hosts::AskedUsage;
 pub use hosts::HostReport;
 use kept::KeptAnswers;
-pub use migration::{Guest, MigrationError, MigrationQuestion};
+pub use migration::{ClaimsOn, Guest, MigrationError, MigrationQuestion};
 pub use register::RegisterError;
 
 use crate::{

@@ -20,11 +20,11 @@ mod testing;
 mod tests;
 
 use vmuster_proto::model::{
-    Cpu, CpuComparison, Domain, Finding, GuestCpu, HostSettings, Hypervisor, Inventory, Issue, Problem,
-    Usage, VerdictKind,
+    ClaimReport, Cpu, CpuComparison, Domain, Finding, GuestCpu, HostSettings, Hypervisor, Inventory, Issue,
+    Problem, Usage, VerdictKind,
 };
 
-use crate::accounting::Profile;
+use crate::accounting::{AccountedHost, ClaimedBy, Profile, Room, room_for};
 
 pub use cpu::comparable;
 
@@ -52,6 +52,8 @@ pub struct GuestFacts<'a> {
 /// What is known of a host.
 #[derive(Debug, Clone, Copy)]
 pub struct HostFacts<'a> {
+    /// As registered.
+    pub name: &'a str,
     /// As it was last known.
     pub inventory: &'a Inventory,
     /// As it is now; None: it did not say.
@@ -66,16 +68,20 @@ pub struct HostFacts<'a> {
     pub settings: &'a HostSettings,
     /// By whose rule it is filled.
     pub profile: Profile,
+    /// What of it is promised beside its guests; those of them that have one included.
+    pub claims: &'a [ClaimReport],
     /// None: libvirt was not asked.
     pub comparison: Option<&'a Comparison>,
 }
 
 /// A guest, where it is and where it would go.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Case<'a> {
     domain: &'a Domain,
     source: Option<HostFacts<'a>>,
     target: HostFacts<'a>,
+    /// What the target has for it.
+    room: Room,
 }
 
 /// What a rule says beside a plain yes.
@@ -115,7 +121,7 @@ const RULES: [Rule; 17] = [
 /// What each rule finds, in the rules' order: all but plain yeses.
 #[must_use]
 pub fn check(guest: &GuestFacts<'_>, source: Option<&HostFacts<'_>>, target: &HostFacts<'_>) -> Vec<Finding> {
-    let case = Case { domain: guest.domain, source: source.copied(), target: *target };
+    let case = Case::new(guest.domain, source.copied(), *target);
     let of = |rule: &Rule| {
         let name = rule.name;
         (rule.judge)(&case).into_iter().map(move |(verdict, detail)| Finding::new(name, verdict, detail))
@@ -123,7 +129,14 @@ pub fn check(guest: &GuestFacts<'_>, source: Option<&HostFacts<'_>>, target: &Ho
     RULES.iter().flat_map(of).collect()
 }
 
-impl Case<'_> {
+impl<'a> Case<'a> {
+    fn new(domain: &'a Domain, source: Option<HostFacts<'a>>, target: HostFacts<'a>) -> Self {
+        let HostFacts { name, settings, inventory, usage, .. } = target;
+        let host = AccountedHost { name, settings, inventory, usage };
+        let room = room_for(&domain.uuid, host, target.claims.iter().map(ClaimedBy::from));
+        Self { domain, source, target, room }
+    }
+
     /// Whether it has a state that must survive the move. What libvirt does not say is taken for running.
     fn is_running(&self) -> bool {
         is_running(self.domain)

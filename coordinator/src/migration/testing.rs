@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use vmuster_proto::model::{
-    AllocationSettings, Bytes, Cpu, CpuDefinition, CpuFeature, CpuSet, Domain, FeatureSet, GuestCpu,
-    GuestCpuModel, HostSettings, Hypervisor, Inventory, Issue, Memory, MemoryUsage, Numa, NumaNode, Promised,
-    System, Usage, VerdictKind,
+    AllocationSettings, Bytes, ClaimReport, ClaimState, Cpu, CpuDefinition, CpuFeature, CpuSet, Domain,
+    FeatureSet, GuestCpu, GuestCpuModel, HostSettings, Hypervisor, Inventory, Issue, Memory, MemoryUsage,
+    Numa, NumaNode, Purpose, System, Timestamp, Usage, VerdictKind,
 };
 
 use super::{Case, Comparison, HostFacts, Said};
@@ -20,12 +20,14 @@ pub(super) struct Host {
     pub(super) doubt: Option<String>,
     pub(super) maintenance: bool,
     pub(super) settings: HostSettings,
+    pub(super) claims: Vec<ClaimReport>,
     pub(super) comparison: Option<Comparison>,
 }
 
 impl Host {
     pub(super) fn facts(&self) -> HostFacts<'_> {
         HostFacts {
+            name: "b",
             inventory: &self.inventory,
             usage: Some(&self.usage),
             issues: &self.issues,
@@ -33,6 +35,7 @@ impl Host {
             maintenance: self.maintenance,
             settings: &self.settings,
             profile: Profile::Standard,
+            claims: &self.claims,
             comparison: self.comparison.as_ref(),
         }
     }
@@ -63,8 +66,12 @@ impl Facts {
         Arc::make_mut(self.target.inventory.hypervisor.as_mut().expect("a hypervisor"))
     }
 
-    pub(super) fn promised(&mut self) -> &mut Promised {
-        self.target.usage.promised.as_mut().expect("promises")
+    pub(super) fn domains(&mut self) -> &mut Vec<Domain> {
+        self.target.usage.domains.as_mut().expect("guests")
+    }
+
+    pub(super) fn memory(&mut self) -> &mut Memory {
+        self.target.inventory.memory.as_mut().expect("memory")
     }
 
     pub(super) fn nodes(&mut self) -> &mut Vec<NumaNode> {
@@ -75,7 +82,7 @@ impl Facts {
 /// What one rule says of them.
 pub(super) fn told(rule: fn(&Case<'_>) -> Said, facts: &Facts) -> Vec<(VerdictKind, String)> {
     let source = facts.source.as_ref().map(Host::facts);
-    rule(&Case { domain: &facts.domain, source, target: facts.target.facts() })
+    rule(&Case::new(&facts.domain, source, facts.target.facts()))
 }
 
 pub(super) fn set(names: &[&str]) -> FeatureSet {
@@ -97,6 +104,37 @@ pub(super) fn features(listed: &[(&str, &str)]) -> Vec<CpuFeature> {
 
 fn text(text: &str) -> Option<String> {
     Some(text.to_owned())
+}
+
+/// Somebody else, who may use so much.
+pub(super) fn other(name: &str, vcpus: u32, gib: u64) -> Domain {
+    Domain {
+        uuid: format!("u-{name}"),
+        name: name.to_owned(),
+        vcpus_max: Some(vcpus),
+        memory_max_bytes: Some(Bytes(gib << 30)),
+        ..Domain::default()
+    }
+}
+
+/// So much of the target, held for whom.
+pub(super) fn claim(uuid: &str, vcpus: u64, gib: u64) -> ClaimReport {
+    ClaimReport {
+        id: "c1".to_owned(),
+        uuid: uuid.to_owned(),
+        host: "b".to_owned(),
+        state: ClaimState::Held,
+        vcpus,
+        memory_bytes: Bytes(gib << 30),
+        disk_bytes: BTreeMap::new(),
+        purpose: Purpose::New,
+        request_id: String::new(),
+        over_committed: false,
+        created_at: Timestamp::default(),
+        expires_at: None,
+        observed_at: None,
+        first_missing_at: None,
+    }
 }
 
 /// A running KVM guest of 2 vCPUs and 2 GiB, on nothing that only one host has.
@@ -182,18 +220,16 @@ fn host() -> Host {
         hypervisor: Some(Arc::new(hypervisor)),
         ..Inventory::default()
     };
-    let promised = Promised {
-        vcpus: Some(0),
-        memory_bytes: Some(Bytes(0)),
-        disk_virtual_bytes: Some(Bytes(0)),
-        domain_count: 0,
-    };
-    let usage = Usage {
-        memory: Some(MemoryUsage::default()),
-        domains: Some(vec![]),
-        promised: Some(promised),
-        ..Usage::default()
-    };
+    let usage = Usage { memory: Some(MemoryUsage::default()), domains: Some(vec![]), ..Usage::default() };
     let settings = resolve(&AllocationSettings::default(), &BTreeMap::new(), &[], Profile::Standard);
-    Host { inventory, usage, issues: vec![], doubt: None, maintenance: false, settings, comparison: None }
+    Host {
+        inventory,
+        usage,
+        issues: vec![],
+        doubt: None,
+        maintenance: false,
+        settings,
+        claims: vec![],
+        comparison: None,
+    }
 }

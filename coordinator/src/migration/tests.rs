@@ -101,7 +101,7 @@ fn broken(which: &[bool; 8]) -> Facts {
     facts.target.maintenance = *maintenance;
     facts.target.doubt = doubt.then(|| "old".to_owned());
     if *promised {
-        facts.promised().memory_bytes = Some(Bytes(16 << 30));
+        facts.target.claims = vec![claim("u-a", 1, 16)];
     }
     if *comparison {
         facts.target.comparison = Some(Ok((CpuComparison::Incompatible, "no".to_owned())));

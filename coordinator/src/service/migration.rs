@@ -20,6 +20,9 @@ pub(super) async fn check(
     let message = request.into_inner();
     let guest = migrating_guest(message.guest).map_err(|error| invalid(&error))?;
     let scope = scope(message.scope).map_err(|error| invalid(&error))?;
-    let checked = api.cluster.check_migration(&MigrationQuestion { guest, scope }, options).await;
+    // Without a scheduler nobody here promises anything.
+    let claims_on =
+        |host: &str| api.scheduler.as_ref().map(|scheduler| scheduler.claims_on(host)).unwrap_or_default();
+    let checked = api.cluster.check_migration(&MigrationQuestion { guest, scope }, &claims_on, options).await;
     Ok(Response::new((&checked.map_err(|error| migration_error(&error))?).into()))
 }

@@ -29,7 +29,7 @@ use request::{flags_detail, flags_layer, max_age, page, scope, time_for_call};
 #[derive(Debug, Clone)]
 pub struct ClusterApi {
     cluster: Arc<Cluster>,
-    /// Asked whether a host that is removed has claims; None: nobody promises anything here.
+    /// Asked for the claims of a host that is removed, or that a guest would move to; None: nobody promises anything here.
     scheduler: Option<Arc<Scheduler>>,
     /// For callers that set no deadline.
     default_deadline: Duration,
@@ -42,7 +42,7 @@ impl ClusterApi {
         Self { cluster, scheduler: None, default_deadline }
     }
 
-    /// Hosts with claims are not removed unless by force.
+    /// Hosts with claims are not removed unless by force, and have no room for guests that would move into what is claimed.
     #[must_use]
     pub fn with_scheduler(self, scheduler: Arc<Scheduler>) -> Self {
         Self { scheduler: Some(scheduler), ..self }

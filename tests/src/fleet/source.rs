@@ -13,7 +13,7 @@ use vmuster_agent::{
 use vmuster_proto::{
     clock::SystemClock,
     convert::issues_to_pb,
-    model::{Bytes as Size, GuestCpu, Inventory, StoragePool, Usage},
+    model::{Bytes as Size, GuestCpu, Hypervisor, Inventory, StoragePool, Usage},
     pb::{self, get_inventory_response::Outcome},
 };
 
@@ -65,6 +65,13 @@ impl Source {
             }
             let memory = inventory.memory.get_or_insert_default();
             memory.total_bytes = Some(Size(LARGE_MEMORY_BYTES));
+            inventory.hypervisor = Some(Arc::new(Hypervisor {
+                libvirt_version: Some("9.0.0".to_owned()),
+                qemu_version: Some("7.2.22".to_owned()),
+                virt_types: vec!["kvm".to_owned()],
+                machine_types: vec!["pc-q35-7.2".to_owned()],
+                ..Hypervisor::default()
+            }));
             inventory
         };
         let usage = |usage: &Usage| {

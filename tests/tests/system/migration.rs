@@ -4,12 +4,16 @@ use std::{fs, path::Path, process::Command};
 
 use serde_json::Value;
 use tempfile::tempdir;
+use vmuster_proto::model::{Bytes, Domain};
 use vmuster_tests::{
     agents::TestAgent,
     fixtures::{copy_host, workspace},
+    fleet::{Fleet, Source},
     libvirt_files::write_libvirt,
     programs::{Ended, program, run, vmuster},
 };
+
+use crate::registry::{House, stop};
 
 /// A running guest of the recorded libvirt's.
 const GUEST: &str = "acme-payroll";
@@ -52,7 +56,7 @@ async fn usage_is_always_asked_anew_and_a_reboot_is_noticed() {
     let findings = told(&first);
     let said = |rule: &str, verdict: &str| findings.contains(&(rule.to_owned(), verdict.to_owned()));
     assert!(said("pci", "no"), "{findings:?}");
-    for rule in ["name", "hypervisor", "version", "machine", "cpu", "memory"] {
+    for rule in ["name", "hypervisor", "version", "machine", "cpu", "vcpus"] {
         assert!(said(rule, "unknown"), "{rule}: the host has no libvirt: {findings:?}");
     }
     for again in 2..4 {
@@ -121,4 +125,65 @@ fn a_running_guest_of_a_snapshot_may_go_to_a_host_like_its_own() {
         let cpu: Vec<_> = told(&ended).into_iter().filter(|(rule, _)| rule == "cpu").collect();
         assert_eq!(cpu, [("cpu".to_owned(), "yes".to_owned())], "{}", ended.stdout);
     }
+}
+
+/// What runs on a host of the fleet, and nothing keeps there.
+fn running(uuid: &str, name: &str, gib: u64) -> Domain {
+    let text = |text: &str| Some(text.to_owned());
+    Domain {
+        uuid: uuid.to_owned(),
+        name: name.to_owned(),
+        state: text("running"),
+        arch: text("x86_64"),
+        machine_type: text("pc-q35-7.2"),
+        virt_type: text("kvm"),
+        vcpus_max: Some(4),
+        memory_max_bytes: Some(Bytes(gib << 30)),
+        ..Domain::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_takes_room_from_all_but_its_own_instance() {
+    let fleet = Fleet::start(2, 11, vec![Source::with_hypervisor("rome-2s")]).await;
+    let house = House::new(&[]);
+    fs::write(house.at("hosts.toml"), fleet.hosts_file()).expect("the hosts file");
+    let moves = "8c1f4ce1-1111-4222-8333-944444444444";
+    fleet.set_guests(0, vec![running(moves, "moves", 100), running("u-small", "small", 1)]);
+    let daemon = house.start();
+    let check = |guest: &str| house.ask(&format!("migrate check --domain {guest} --from kvm-0000 -o json"));
+    let of_capacity = |ended: &Ended| -> Vec<(String, String)> {
+        told(ended).into_iter().filter(|(rule, _)| rule == "vcpus" || rule == "memory").collect()
+    };
+    assert_eq!(check("moves").code, 0, "{}", check("moves").stdout);
+
+    // 253.7 GiB are for guests.
+    let claim = |line: &str| {
+        let ended = house.ask(&format!("place --claim {line}"));
+        assert_eq!(ended.code, 0, "{line}: {}{}", ended.stdout, ended.stderr);
+    };
+    claim("--vcpus 1 --memory 155GiB --hosts kvm-0001");
+    let full = check("moves");
+    assert_eq!(full.code, 1, "{}", full.stdout);
+    assert_eq!(of_capacity(&full), [("memory".to_owned(), "no".to_owned())]);
+    let why = "it may have 100.0 GiB: of 255.7 GiB beside its huge pages, 2.0 GiB are the host's own and 155.0 GiB \
+               promised, 155.0 GiB of it by claims, which leaves 98.7 GiB";
+    assert!(full.stdout.contains(why), "{}", full.stdout);
+    house.done("claims release c0");
+    assert_eq!(check("moves").code, 0);
+
+    claim(&format!("--vcpus 4 --memory 100GiB --move --uuid {moves} --exclude kvm-0000"));
+    claim("--vcpus 1 --memory 153GiB --hosts kvm-0001");
+    let own = check("moves");
+    assert_eq!((own.code, of_capacity(&own)), (0, vec![]), "its room is kept: {}", own.stdout);
+    let other = check("small");
+    assert_eq!((other.code, of_capacity(&other).len()), (1, 1), "nobody else's is: {}", other.stdout);
+    assert!(other.stdout.contains("253.0 GiB of it by claims, which leaves"), "{}", other.stdout);
+    stop(daemon);
+
+    // Who asks the agents alone knows of no claims.
+    let agents = [fleet.address(0), fleet.address(1)];
+    let words = ["--domain", "small", "--from", agents[0].as_str()];
+    let alone = self::check(house.home.path(), &[&agents[0], &agents[1]], &words);
+    assert_eq!((alone.code, of_capacity(&alone)), (0, vec![]), "{}{}", alone.stdout, alone.stderr);
 }
