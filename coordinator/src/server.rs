@@ -110,8 +110,19 @@ fn counting_cache(
 /// Placement over a cluster; without a ledger it only tells.
 #[must_use]
 pub fn scheduler_of(config: &Config, cluster: &Arc<Cluster>, ledger: Option<Ledger>) -> Arc<Scheduler> {
+    counting_scheduler(config, cluster, ledger, Arc::default())
+}
+
+/// The same, counting there.
+fn counting_scheduler(
+    config: &Config,
+    cluster: &Arc<Cluster>,
+    ledger: Option<Ledger>,
+    statistics: Arc<Statistics>,
+) -> Arc<Scheduler> {
     let classes = config.storage_classes.clone();
-    Arc::new(Scheduler::new(Arc::clone(cluster), ledger, config.usage_max_age, classes, ANSWER_CODEC))
+    let scheduler = Scheduler::new(Arc::clone(cluster), ledger, config.usage_max_age, classes, ANSWER_CODEC);
+    Arc::new(scheduler.with_statistics(statistics))
 }
 
 /// What a good configuration amounts to.
@@ -184,7 +195,7 @@ impl Coordinator {
         forget_others(&config, &cluster, &store, problem, &registry);
         let cluster = Arc::new(cluster.with_hosts_store(Arc::new(state)));
         let ledger = claims.await.map_err(ServerError::Opening)??;
-        let scheduler = scheduler_of(&config, &cluster, Some(ledger));
+        let scheduler = counting_scheduler(&config, &cluster, Some(ledger), Arc::clone(&statistics));
         for (host, count) in scheduler.strays() {
             tracing::warn!(
                 host,
@@ -201,7 +212,8 @@ impl Coordinator {
             tracing::info!(address = %listener.address(), "listening");
             listeners.push(listener);
         }
-        let scraper = Scraper::new(Arc::clone(&statistics), Arc::clone(&cluster), &clock);
+        let scraper =
+            Scraper::new(Arc::clone(&statistics), Arc::clone(&cluster), Arc::clone(&scheduler), &clock);
         Ok(Self { config, cluster, scheduler, listeners, metrics, scraper, statistics, policy })
     }
 

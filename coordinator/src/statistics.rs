@@ -53,6 +53,11 @@ struct MethodLabel {
     method: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ModeLabel {
+    mode: &'static str,
+}
+
 #[derive(Debug, Clone)]
 struct CallBuckets;
 
@@ -96,6 +101,25 @@ impl StoreOperation {
     }
 }
 
+/// Whether instances are promised their places, or only shown them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlaceMode {
+    /// Shown.
+    DryRun,
+    /// Promised.
+    Claim,
+}
+
+impl PlaceMode {
+    fn label(self) -> ModeLabel {
+        let mode = match self {
+            Self::DryRun => "dry_run",
+            Self::Claim => "claim",
+        };
+        ModeLabel { mode }
+    }
+}
+
 /// Counters of one coordinator.
 #[derive(Debug)]
 pub struct Statistics {
@@ -111,6 +135,8 @@ pub struct Statistics {
     fetches_in_flight: Gauge,
     fetches_waiting: Gauge,
     fetch_limit: Gauge,
+    instances_placed: Family<ModeLabel, Counter>,
+    instances_refused: Family<ModeLabel, Counter>,
     calls: Family<CallLabels, Counter>,
     call_seconds: Family<MethodLabel, Histogram, CallBuckets>,
 }
@@ -132,6 +158,8 @@ impl Default for Statistics {
             fetches_in_flight: Gauge::default(),
             fetches_waiting: Gauge::default(),
             fetch_limit: Gauge::default(),
+            instances_placed: Family::default(),
+            instances_refused: Family::default(),
             calls: Family::default(),
             call_seconds: Family::new_with_constructor(CallBuckets),
         }
@@ -201,6 +229,15 @@ impl Statistics {
         self.fetch_limit.set(number(limit));
     }
 
+    /// So many instances found a host, and so many did not.
+    pub fn placed(&self, mode: PlaceMode, placed: usize, refused: usize) {
+        for (family, count) in [(&self.instances_placed, placed), (&self.instances_refused, refused)] {
+            if count > 0 {
+                family.get_or_create(&mode.label()).inc_by(count as u64);
+            }
+        }
+    }
+
     /// A gRPC call ended. Names come from sets that are known: each makes a series for ever.
     pub fn called(&self, method: &'static str, code: &'static str, took: Duration) {
         self.calls.get_or_create(&CallLabels { method, code }).inc();
@@ -211,6 +248,12 @@ impl Statistics {
         registry.register("grpc_calls", "gRPC calls that ended", self.calls.clone());
         let duration = "Time of a gRPC call to its last byte";
         registry.register_with_unit("grpc_call_duration", duration, Unit::Seconds, self.call_seconds.clone());
+        registry.register("instances_placed", "Instances that found a host", self.instances_placed.clone());
+        registry.register(
+            "instances_refused",
+            "Instances that found none, or not with the others",
+            self.instances_refused.clone(),
+        );
         registry.register("cache_reads", "Hosts read for a question", self.reads.clone());
         registry.register(
             "cache_stale_served",

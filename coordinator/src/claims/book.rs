@@ -12,7 +12,7 @@ use vmuster_proto::model::Timestamp;
 
 use super::{
     change::Change,
-    claim::{Claim, ClaimId, InstanceId, NewClaim, Purpose},
+    claim::{Claim, ClaimId, ClaimState, InstanceId, NewClaim, Purpose},
     life::{self, Next, Observation},
 };
 
@@ -56,6 +56,27 @@ pub struct Outcome {
     pub unknown: Vec<ClaimId>,
 }
 
+/// How many claims there are in each state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ClaimCounts {
+    /// Until they expire.
+    pub held: usize,
+    /// Until they are released.
+    pub confirmed: usize,
+    /// Whose guests were seen.
+    pub observed: usize,
+}
+
+impl ClaimCounts {
+    fn of(&mut self, state: ClaimState) -> &mut usize {
+        match state {
+            ClaimState::Held => &mut self.held,
+            ClaimState::Confirmed => &mut self.confirmed,
+            ClaimState::Observed => &mut self.observed,
+        }
+    }
+}
+
 /// All claims.
 #[derive(Debug, Clone, Default)]
 pub struct ClaimBook {
@@ -63,6 +84,8 @@ pub struct ClaimBook {
     by_instance: HashMap<InstanceId, Vec<ClaimId>>,
     by_host: HashMap<String, BTreeSet<ClaimId>>,
     next_id: u64,
+    /// Kept as claims change: who asks must not hold everybody up for a walk over all of them.
+    counts: ClaimCounts,
     /// The latest question each host answered.
     asked_at: BTreeMap<String, Timestamp>,
 }
@@ -184,12 +207,14 @@ impl ClaimBook {
                 self.by_host.insert(claim.host.clone(), BTreeSet::from([claim.id]));
             }
         }
+        *self.counts.of(claim.state) += 1;
         self.claims.insert(claim.id, claim);
         before
     }
 
     fn remove(&mut self, id: ClaimId) -> Option<Arc<Claim>> {
         let claim = self.claims.remove(&id)?;
+        *self.counts.of(claim.state) -= 1;
         if let Some(ids) = self.by_instance.get_mut(&claim.instance) {
             ids.retain(|other| *other != id);
             if ids.is_empty() {
@@ -242,6 +267,12 @@ impl ClaimBook {
     #[must_use]
     pub fn len(&self) -> usize {
         self.claims.len()
+    }
+
+    /// The same by state.
+    #[must_use]
+    pub fn counts(&self) -> ClaimCounts {
+        self.counts
     }
 
     /// Whether there is none.

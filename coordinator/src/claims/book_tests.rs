@@ -147,7 +147,7 @@ fn contents(book: &ClaimBook) -> Vec<Claim> {
 }
 
 proptest! {
-    /// The three ways to find a claim agree, the rule of hosts holds, names are new, and undoing gives what was.
+    /// The three ways to find a claim and the counts agree, the rule of hosts holds, names are new, and undoing gives what was.
     #[test]
     fn whatever_happens_the_book_is_in_order(steps in proptest::collection::vec(step(), 0..30)) {
         let mut book = ClaimBook::default();
@@ -172,6 +172,13 @@ proptest! {
             prop_assert_eq!(contents(&book), after);
             crate::claims::export::check(&contents(&book)).expect("in order");
             let all = book.len();
+            let of = |state| book.all().filter(|claim| claim.state == state).count();
+            let counts = ClaimCounts {
+                held: of(ClaimState::Held),
+                confirmed: of(ClaimState::Confirmed),
+                observed: of(ClaimState::Observed),
+            };
+            prop_assert_eq!(book.counts(), counts);
             prop_assert_eq!(book.hosts().into_iter().map(|host| book.on(host).count()).sum::<usize>(), all);
             prop_assert_eq!((0..6).map(|instance| book.of(InstanceId(instance)).count()).sum::<usize>(), all);
         }

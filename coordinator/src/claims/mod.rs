@@ -21,7 +21,7 @@ pub mod store;
 mod testing;
 mod witness;
 
-pub use book::{ClaimBook, Conflict, Outcome};
+pub use book::{ClaimBook, ClaimCounts, Conflict, Outcome};
 pub use change::Change;
 pub use claim::{
     Claim, ClaimId, ClaimState, ClaimedDisk, ClaimedResources, InstanceId, NewClaim, ParseClaimIdError,

@@ -8,6 +8,7 @@ use prometheus_client::{
         text::{encode_eof, encode_registry},
     },
     metrics::{
+        counter::ConstCounter,
         family::Family,
         gauge::{ConstGauge, Gauge},
     },
@@ -16,7 +17,7 @@ use prometheus_client::{
 use vmuster_proto::{clock::SharedClock, model::Timestamp};
 
 use super::{process, text::sorted};
-use crate::{cluster::Cluster, statistics::Statistics};
+use crate::{cluster::Cluster, scheduler::Scheduler, statistics::Statistics};
 
 /// Before all our names.
 const PREFIX: &str = "vmuster";
@@ -24,6 +25,11 @@ const PREFIX: &str = "vmuster";
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FreshnessLabel {
     freshness: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    state: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -36,14 +42,20 @@ struct VersionLabel {
 pub struct Scraper {
     statistics: Arc<Statistics>,
     cluster: Arc<Cluster>,
+    scheduler: Arc<Scheduler>,
     started_at: Timestamp,
 }
 
 impl Scraper {
-    /// Of this cluster, which counts there.
+    /// Of this cluster and its placement, which count there.
     #[must_use]
-    pub fn new(statistics: Arc<Statistics>, cluster: Arc<Cluster>, clock: &SharedClock) -> Self {
-        Self { statistics, cluster, started_at: clock.now() }
+    pub fn new(
+        statistics: Arc<Statistics>,
+        cluster: Arc<Cluster>,
+        scheduler: Arc<Scheduler>,
+        clock: &SharedClock,
+    ) -> Self {
+        Self { statistics, cluster, scheduler, started_at: clock.now() }
     }
 
     /// Everything, in OpenMetrics text.
@@ -54,6 +66,7 @@ impl Scraper {
         let mut ours = Registry::with_prefix(PREFIX);
         self.statistics.register(&mut ours);
         self.register_hosts(&mut ours);
+        self.register_claims(&mut ours);
         let version = env!("CARGO_PKG_VERSION");
         let build = Family::<VersionLabel, Gauge>::default();
         build.get_or_create(&VersionLabel { version }).set(1);
@@ -67,9 +80,21 @@ impl Scraper {
         Ok(sorted(&text))
     }
 
+    fn register_claims(&self, registry: &mut Registry) {
+        let (counts, undone) = self.scheduler.claim_counts();
+        let claims = Family::<StateLabel, Gauge>::default();
+        let by_state =
+            [("held", counts.held), ("confirmed", counts.confirmed), ("observed", counts.observed)];
+        for (state, count) in by_state {
+            claims.get_or_create(&StateLabel { state }).set(number(count));
+        }
+        registry.register("claims", "Claims in each state", claims);
+        let help = "Changes of claims that the disk did not keep";
+        registry.register("claim_commit_failures", help, ConstCounter::new(undone));
+    }
+
     fn register_hosts(&self, registry: &mut Registry) {
         let counts = self.cluster.counts();
-        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         registry.register("hosts", "Registered hosts", ConstGauge::new(number(counts.registered)));
         let known = Family::<FreshnessLabel, Gauge>::default();
         for (freshness, count) in
@@ -89,4 +114,8 @@ impl Scraper {
             registry.register_with_unit("oldest_record_age", help, Unit::Seconds, age);
         }
     }
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -11,7 +11,8 @@ use vmuster_proto::model::{Bytes, ClaimReport};
 
 use super::{ClaimsError, Scheduler, decide::Anew};
 use crate::claims::{
-    Change, ChangeError, Claim, ClaimBook, ClaimFilter, ClaimId, ClaimPage, InstanceId, Outcome, hold_until,
+    Change, ChangeError, Claim, ClaimBook, ClaimCounts, ClaimFilter, ClaimId, ClaimPage, InstanceId, Outcome,
+    hold_until,
 };
 
 impl Scheduler {
@@ -40,6 +41,16 @@ impl Scheduler {
             let left = book.hosts().into_iter().filter(|host| registry.get(host).is_none());
             left.map(|host| (host.to_owned(), book.on(host).count())).collect()
         })
+    }
+
+    /// How many claims there are, and how many changes of claims were undone since the start because the disk did not keep
+    /// them.
+    #[must_use]
+    pub fn claim_counts(&self) -> (ClaimCounts, u64) {
+        let ledger = self.ledger.as_ref();
+        ledger
+            .map(|ledger| ledger.read(|holdings| (holdings.book.counts(), holdings.undone)))
+            .unwrap_or_default()
     }
 
     /// Claims of a host.

@@ -33,6 +33,7 @@ use crate::{
     claims::{ClaimBook, Ledger},
     cluster::Cluster,
     hosts::Scope,
+    statistics::{PlaceMode, Statistics},
 };
 use asked::Asked;
 use planner::Planner;
@@ -64,6 +65,7 @@ pub struct Scheduler {
     usage_max_age: Duration,
     flights: Flights<String, ()>,
     codec: AnswerCodec,
+    statistics: Arc<Statistics>,
 }
 
 impl fmt::Debug for Scheduler {
@@ -93,7 +95,14 @@ impl Scheduler {
             usage_max_age,
             flights,
             codec,
+            statistics: Arc::default(),
         }
+    }
+
+    /// Counts there.
+    #[must_use]
+    pub fn with_statistics(self, statistics: Arc<Statistics>) -> Self {
+        Self { statistics, ..self }
     }
 
     /// Finds hosts for instances, and promises them if asked to. `digest` is of the request as it was sent.
@@ -117,7 +126,14 @@ impl Scheduler {
         let everywhere = Scope::default();
         let scope = if request.claim || asked.has_disks() { &everywhere } else { asked.scope() };
         self.learn_unknown(scope, deadline).await;
-        if request.claim { self.claim(&asked, digest, deadline).await } else { Ok(self.dry_run(&asked)) }
+        let (mode, answer) = if request.claim {
+            (PlaceMode::Claim, self.claim(&asked, digest, deadline).await?)
+        } else {
+            (PlaceMode::DryRun, self.dry_run(&asked))
+        };
+        let placed = if answer.granted { answer.placements.len() } else { 0 };
+        self.statistics.placed(mode, placed, asked.instances.len().saturating_sub(placed));
+        Ok(answer)
     }
 
     fn planner(&self) -> MutexGuard<'_, Planner> {

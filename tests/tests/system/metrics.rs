@@ -14,9 +14,11 @@ use prost::Message as _;
 use tempfile::tempdir;
 use vmuster_coordinator::{
     cache::Outcome,
+    config::Config,
     metrics::{CALL_METHODS, Scraper},
+    server::scheduler_of,
     snapshots::offline_cluster,
-    statistics::{Statistics, StoreOperation},
+    statistics::{PlaceMode, Statistics, StoreOperation},
 };
 use vmuster_proto::{
     clock::{SharedClock, SystemClock},
@@ -70,6 +72,7 @@ fn every_metric_is_described_and_every_described_one_is_there() {
     statistics.fetch_failed(ProblemKind::Timeout, Duration::from_millis(1));
     statistics.fetch_retried();
     statistics.fetching(1, 3, 2);
+    statistics.placed(PlaceMode::Claim, 1, 1);
     statistics.called("ListHosts", "OK", Duration::from_millis(1));
     let clock: SharedClock = Arc::new(SystemClock);
     let home = tempdir().expect("a home");
@@ -77,7 +80,9 @@ fn every_metric_is_described_and_every_described_one_is_there() {
     let collected = r#"{"schema":"vmuster.v1","name":"a","inventory":{"collected_at":"2026-11-22T20:00:00Z"},"issues":[]}"#;
     fs::write(&snapshot, collected).expect("a snapshot");
     let (cluster, _) = offline_cluster(&[snapshot], Arc::clone(&clock)).expect("a cluster");
-    let scraper = Scraper::new(statistics, Arc::new(cluster), &clock);
+    let cluster = Arc::new(cluster);
+    let scheduler = scheduler_of(&Config::default(), &cluster, None);
+    let scraper = Scraper::new(statistics, cluster, scheduler, &clock);
     let served = Exposition::parse(&scraper.open_metrics().expect("text"));
     let served: BTreeMap<_, _> =
         served.metrics.into_iter().map(|(name, metric)| (name, (metric.kind, metric.labels))).collect();

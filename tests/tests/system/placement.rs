@@ -6,6 +6,7 @@ use serde_json::Value;
 use vmuster_proto::model::{Bytes, Domain};
 use vmuster_tests::{
     fleet::{Fleet, Manner, Source},
+    metrics::scrape,
     programs::{Daemon, Signal, send},
     waiting::until,
 };
@@ -95,6 +96,22 @@ async fn a_host_takes_as_many_as_it_was_said_to() {
     assert_eq!(one_more.code, 1, "{}", one_more.stderr);
     assert!(one_more.stdout.contains("vcpus   1"), "{}", one_more.stdout);
     assert!(one_more.stdout.contains("NEAREST"), "{}", one_more.stdout);
+    assert_eq!(house.ask("place --vcpus 1 --memory 1GiB").code, 0);
+    let again = format!("place --vcpus 5 --memory 1GiB --claim --request-id all --count {fits}");
+    assert_eq!(house.json(&again), answer);
+    house.done("claims confirm c0 c1");
+    let counted = scrape(&house.at("m.sock"));
+    for (series, value) in [
+        ("vmuster_instances_placed_total{mode=\"claim\"}", fits as f64),
+        ("vmuster_instances_refused_total{mode=\"claim\"}", 1.0),
+        ("vmuster_instances_placed_total{mode=\"dry_run\"}", 1.0),
+        ("vmuster_claims{state=\"held\"}", fits as f64 - 2.0),
+        ("vmuster_claims{state=\"confirmed\"}", 2.0),
+        ("vmuster_claims{state=\"observed\"}", 0.0),
+        ("vmuster_claim_commit_failures_total", 0.0),
+    ] {
+        assert_eq!(counted.value(series), value, "{series}");
+    }
     stop(daemon);
 }
 

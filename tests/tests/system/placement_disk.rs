@@ -4,6 +4,7 @@ use std::{fs, path::Path, process::Command};
 
 use vmuster_tests::{
     fleet::{Fleet, Source},
+    metrics::scrape,
     programs::{Daemon, program, run},
     tools::leave_out,
 };
@@ -76,6 +77,10 @@ async fn a_full_disk_refuses_claims_and_nothing_else() {
         assert!(refused.stderr.contains(words), "{words}: {}", refused.stderr);
     }
     assert_eq!(setup.claims(), kept, "what was not kept is not listed");
+    let counted = scrape(&setup.house.at("m.sock"));
+    assert_eq!(counted.value("vmuster_claim_commit_failures_total"), 1.0);
+    assert_eq!(counted.value("vmuster_claims{state=\"held\"}"), kept as f64);
+    assert_eq!(counted.value("vmuster_instances_placed_total{mode=\"claim\"}"), kept as f64);
     let promised = setup.house.json("capacity --vcpus 1 --memory 1GiB");
     let hosts = promised["hosts"].as_array().expect("hosts").iter();
     let vcpus: u64 = hosts.map(|host| host["vcpus"]["promised"].as_u64().expect("known")).sum();
