@@ -104,6 +104,7 @@ pub(crate) fn place_error(error: &PlaceError) -> Status {
         PlaceError::RequestIdReused(_) => {
             error_status(Code::FailedPrecondition, error.to_string(), REQUEST_ID_REUSED)
         }
+        PlaceError::Unreadable(_) => error_status(Code::Internal, error.to_string(), STATE_NOT_WRITABLE),
         PlaceError::Conflict(_) => error_status(Code::AlreadyExists, error.to_string(), INSTANCE_CLAIMED),
         PlaceError::Exists { .. } => error_status(Code::AlreadyExists, error.to_string(), INSTANCE_EXISTS),
         PlaceError::Changed => error_status(Code::Aborted, error.to_string(), PLACEMENT_CHANGED),

@@ -120,16 +120,19 @@ impl SharedUnit {
     /// What is not known.
     pub fn figures(&self) -> Result<Figures, String> {
         let accounts = || self.parts.values().map(|part| &part.account);
-        let names = || accounts().next().map(|account| names(&account.storage)).unwrap_or_default();
+        let named = || accounts().find(|account| !account.storage.names.is_empty());
+        let names = || named().map(|account| names(&account.storage)).unwrap_or_default();
         let total = accounts().filter_map(|account| account.storage.capacity_bytes).min();
         let total = total.ok_or_else(|| format!("the size of {} is not known", names()))?;
         if self.unknown > 0 {
             return Err(format!("how much of {} {} guests may use is not known", names(), self.unknown));
         }
+        // Of a host that only has claims there nobody knows what it set up.
+        let shown = self.parts.values().filter(|part| part.account.storage.capacity_bytes.is_some());
         Ok(Figures {
             total: total.0,
             reserved: accounts().map(|account| account.reserved_bytes.0).max().unwrap_or(0),
-            ratio: self.parts.values().map(|part| part.ratio).min().unwrap_or(Ratio::from_hundredths(100)),
+            ratio: shown.map(|part| part.ratio).min().unwrap_or(Ratio::from_hundredths(100)),
             promised: u64::try_from(self.sum_bytes).unwrap_or(u64::MAX),
         })
     }

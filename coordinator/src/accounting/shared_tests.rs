@@ -56,6 +56,21 @@ fn a_pool_of_three_hosts_is_counted_once() {
 }
 
 #[test]
+fn a_host_that_only_has_claims_there_says_nothing_of_the_ratio() {
+    let mut shared = SharedStorage::default();
+    let generous = HostSettings { disk_ratio: Ratio::from_hundredths(200), ..settings() };
+    shared.set_host("shown", Some(&seen(&[])), &generous);
+    let mut claimed = seen(&[("x", Some(100))]);
+    for account in claimed.values_mut() {
+        account.storage.capacity_bytes = None;
+        account.storage.names.clear();
+    }
+    shared.set_host("left", Some(&claimed), &settings());
+    let figures = shared.get(KEY).expect("there").figures().expect("known");
+    assert_eq!((figures.ratio, figures.promised), (Ratio::from_hundredths(200), 100));
+}
+
+#[test]
 fn one_disk_of_unknown_size_makes_the_pool_unknown_and_hosts_may_differ() {
     let mut shared = SharedStorage::default();
     shared.set_host("a", Some(&seen(&[("x", Some(1))])), &settings());

@@ -109,6 +109,12 @@ impl Fetcher {
         self
     }
 
+    /// As long as one fetch may take once it is its turn.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
     /// The host's inventory.
     ///
     /// # Errors

@@ -3,7 +3,10 @@
 //! Knows the best host of each class, and how to undo. Must not know how the best is found, nor what becomes of the
 //! decision. Whoever asks in between does not exist: the columns are borrowed until all is decided or undone.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use super::{
     classes::Classes,
@@ -35,7 +38,7 @@ pub(super) struct Run<'a> {
     pub(super) columns: &'a mut Columns,
     classes: &'a mut Classes,
     /// Places of classes that were asked for already, by where their demands are.
-    places: HashMap<*const Demand, usize>,
+    places: BTreeMap<*const Demand, usize>,
     evictions: u64,
     pub(super) spots: Vec<Option<Spot>>,
     /// Pools and sizes, one instance after the other.
@@ -57,7 +60,7 @@ impl<'a> Run<'a> {
             lists,
             columns,
             classes,
-            places: HashMap::new(),
+            places: BTreeMap::new(),
             evictions,
             spots: Vec::new(),
             disks: Vec::new(),

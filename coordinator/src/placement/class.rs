@@ -241,9 +241,13 @@ impl Class {
 /// Shows all hosts to new classes, on all CPUs if that is much to do.
 pub(super) fn look(classes: &mut [Class], columns: &Columns) {
     /// Looks at one host for one class that are worth a thread: some milliseconds, when starting it takes a tenth of one.
-    const LOOKS_MIN: usize = 200_000;
-    let cpus = available_parallelism().map_or(1, NonZero::get);
-    let threads = (classes.len().saturating_mul(columns.len()) / LOOKS_MIN).clamp(1, cpus);
+    /// Tests have few hosts.
+    const LOOKS_MIN: usize = if cfg!(test) { 16 } else { 200_000 };
+    let worth = classes.len().saturating_mul(columns.len()) / LOOKS_MIN;
+    if worth <= 1 {
+        return look_alone(classes, columns);
+    }
+    let threads = worth.min(available_parallelism().map_or(1, NonZero::get));
     let share = classes.len().div_ceil(threads).max(1);
     let shares = Mutex::new(classes.chunks_mut(share));
     let next = || shares.lock().unwrap_or_else(PoisonError::into_inner).next();

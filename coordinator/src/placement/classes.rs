@@ -3,7 +3,7 @@
 //! Knows demands and profiles by value. Must not know batches. What was thrown away is made anew, and says the same.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -78,7 +78,7 @@ impl Classes {
         columns: &Columns,
     ) {
         let mut keys: Vec<Key> = Vec::new();
-        let mut met: HashSet<*const Demand> = HashSet::new();
+        let mut met: BTreeSet<*const Demand> = BTreeSet::new();
         let mut known: HashSet<Key> = HashSet::new();
         for demand in demands.filter(|demand| met.insert(Arc::as_ptr(demand))) {
             let key = (Arc::clone(demand), profile);

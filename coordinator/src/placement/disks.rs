@@ -73,13 +73,20 @@ pub(super) fn fit(plan: &DiskPlan, columns: &Columns, row: &Row) -> bool {
         DiskPlan::NoDisks => true,
         DiskPlan::NoPool(_) => false,
         DiskPlan::One { position, size_bytes } => room(*position).is_some_and(|room| *size_bytes <= room),
-        DiskPlan::Search(choices) => match &choices[..] {
-            [only] => only
-                .positions
-                .iter()
-                .any(|position| room(*position).is_some_and(|room| only.size_bytes <= room)),
-            _ => search(choices, columns, row).is_some(),
-        },
+        DiskPlan::Search(choices) => fit_somewhere(choices, columns, row),
+    }
+}
+
+/// Apart, so that the usual case stays short where it is asked.
+#[inline(never)]
+fn fit_somewhere(choices: &[Choice], columns: &Columns, row: &Row) -> bool {
+    let room = |position: u32| columns.pools.room(columns.pool_at(row, position));
+    match choices {
+        [only] => {
+            let has_room = |position: &u32| room(*position).is_some_and(|room| only.size_bytes <= room);
+            only.positions.iter().any(has_room)
+        }
+        _ => search(choices, columns, row).is_some(),
     }
 }
 

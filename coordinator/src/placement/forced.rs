@@ -98,7 +98,13 @@ fn passed_over(need: &Need, columns: &Columns, host: usize) -> Vec<Miss> {
     filters.filter_map(|filter| filter.miss(need, columns, host)).collect()
 }
 
-fn explain(need: &Need, columns: &Columns, forced: &ForcedHost, host: Option<usize>) -> Explanation {
+/// All that the host lacks of what counts there.
+pub(super) fn explain(
+    need: &Need,
+    columns: &Columns,
+    forced: &ForcedHost,
+    host: Option<usize>,
+) -> Explanation {
     let Some(host) = host else {
         let text = "there is no host of this name".to_owned();
         let miss = Miss { filter: FilterName::Known, lack: Lack::Other, text };

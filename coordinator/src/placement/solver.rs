@@ -18,9 +18,10 @@ use super::{
     decision::{Candidate, Decision, Estimate, Explanation, Placed},
     estimate, explain,
     filters::FILTERS,
+    forced,
     host::{PlacementHost, Pool, PoolKey},
     need::{Lists, Need},
-    request::{Batch, Demand, Question},
+    request::{Batch, Demand, ForcedHost, Question},
 };
 
 /// What is done with a decision that is granted. One that is not is always undone.
@@ -176,11 +177,17 @@ impl Solver {
         estimate::candidates(question, &lists, &self.columns, classes, candidates_max)
     }
 
-    /// What stands in the way of one instance.
-    pub fn explain(&mut self, question: &Question) -> Explanation {
+    /// What stands in the way of one instance, on the forced host if there is one.
+    pub fn explain(&mut self, question: &Question, forced: Option<&ForcedHost>) -> Explanation {
         self.settle();
         let lists = Lists::new(question.admitted.as_ref(), &question.excluded, &self.columns);
-        explain::explain(&Need::new(&question.demand, lists, &self.columns), &self.columns)
+        let need = Need::new(&question.demand, lists, &self.columns);
+        match forced {
+            None => explain::explain(&need, &self.columns),
+            Some(forced) => {
+                forced::explain(&need, &self.columns, forced, self.columns.index_of(&forced.name))
+            }
+        }
     }
 
     /// Hosts that suit in all but room, whether they have it or not.

@@ -14,7 +14,7 @@ use crate::placement::{
     self, Batch, Decision, Demand, Explanation, FilterName, Lack, Miss, PoolKey, Question, Rejected,
 };
 
-/// Groups explained; each costs a look at all hosts.
+/// Groups explained, and whose candidates are told; each costs a look at all hosts.
 const EXPLAINED_MAX: usize = 32;
 
 /// Nearest misses told.
@@ -153,7 +153,12 @@ pub(super) struct Before {
     explanations: Vec<GroupExplanation>,
 }
 
-/// See there; most callers want none of it.
+/// Most callers do not.
+pub(super) fn wants_before(asked: &Asked<'_>) -> bool {
+    asked.request.explain || asked.request.max_candidates > 0
+}
+
+/// See there.
 pub(super) fn before(asked: &Asked<'_>, batch: &Batch, planner: &mut Planner) -> Before {
     Before {
         candidates: candidates(asked, batch, planner),
@@ -164,10 +169,11 @@ pub(super) fn before(asked: &Asked<'_>, batch: &Batch, planner: &mut Planner) ->
 /// The best hosts for an instance of each group, as all is now.
 fn candidates(asked: &Asked<'_>, batch: &Batch, planner: &mut Planner) -> BTreeMap<u32, Vec<Candidate>> {
     let max = asked.request.max_candidates as usize;
-    if max == 0 {
+    // Where one host is forced there is nothing to choose.
+    if max == 0 || batch.forced.is_some() {
         return BTreeMap::new();
     }
-    let groups = batch.groups.iter().zip(0_u32..);
+    let groups = batch.groups.iter().zip(0_u32..).take(EXPLAINED_MAX);
     let ranked = groups.map(|(group, index)| {
         let found = planner.solver.candidates(&question(batch, &group.demand), max);
         let told = found.into_iter().map(|candidate| Candidate {
@@ -191,7 +197,7 @@ fn explanations(asked: &Asked<'_>, batch: &Batch, planner: &mut Planner) -> Vec<
     }
     let groups = batch.groups.iter().zip(0_u32..).take(EXPLAINED_MAX);
     let explained = groups.map(|(group, index)| {
-        let explanation = planner.solver.explain(&question(batch, &group.demand));
+        let explanation = planner.solver.explain(&question(batch, &group.demand), batch.forced.as_ref());
         GroupExplanation {
             group: index,
             filters: counts(&explanation.rejected),

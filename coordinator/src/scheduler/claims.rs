@@ -11,8 +11,8 @@ use vmuster_proto::model::{Bytes, ClaimReport};
 
 use super::{ClaimsError, Scheduler, decide::Anew};
 use crate::claims::{
-    Change, ChangeError, Claim, ClaimBook, ClaimCounts, ClaimFilter, ClaimId, ClaimPage, InstanceId, Outcome,
-    hold_until,
+    Change, ChangeError, Claim, ClaimBook, ClaimCounts, ClaimFilter, ClaimId, ClaimPage, ClaimState,
+    InstanceId, Outcome, hold_until,
 };
 
 impl Scheduler {
@@ -100,7 +100,10 @@ impl Scheduler {
             Ok::<_, ClaimsError>((released, holdings.book.release(&ids).changes))
         });
         let (released, pending) = changed.map_err(not_begun)?;
-        let hosts = released.iter().map(|claim| claim.host.clone()).collect();
+        let hosts: BTreeSet<String> = released.iter().map(|claim| claim.host.clone()).collect();
+        let unseen = released.iter().filter(|claim| claim.state != ClaimState::Observed);
+        // Before the room counts as free, which is when this is durable.
+        self.planner().doubt(&unseen.map(|claim| claim.host.clone()).collect());
         self.end(pending, Anew::Always, hosts, deadline).await?;
         Ok(released.iter().map(|claim| claim.id).collect())
     }

@@ -84,7 +84,11 @@ impl Scheduler {
     ) -> Result<Option<PlaceAnswer>, PlaceError> {
         match holdings.requests.lookup(&request.request_id, &digest, self.cluster.cache().now()) {
             Lookup::New => Ok(None),
-            Lookup::Same(remembered) => Ok((self.codec.decode)(&remembered.answer)),
+            Lookup::Same(remembered) => {
+                let answer = (self.codec.decode)(&remembered.answer);
+                // Never as if it had not been answered: it would be promised twice.
+                answer.map(Some).ok_or_else(|| PlaceError::Unreadable(request.request_id.clone()))
+            }
             Lookup::Reused => Err(PlaceError::RequestIdReused(request.request_id.clone())),
         }
     }
@@ -183,8 +187,7 @@ impl Scheduler {
             planner.catch_up(&self.cluster.registry(), holdings);
             no_conflicts(asked, planner, holdings)?;
             let batch = asked.batch_for(planner, &holdings.book);
-            let before = answer::before(asked, &batch, planner);
-            let decision = decide(&batch, planner, only_fresh.then_some(&young));
+            let mut decision = decide(&batch, planner, only_fresh.then_some(&young));
             if only_fresh && !decision.is_granted {
                 // Among all hosts there was room at each look so far: this is no "no".
                 return Err(PlaceError::Changed);
@@ -198,6 +201,15 @@ impl Scheduler {
                 give_back(asked, &decision, planner);
                 return Ok((Err((stale, for_no)), Vec::new()));
             }
+            let before = if answer::wants_before(asked) {
+                // Only now that it is the last: the same again, and in between all as it was.
+                give_back(asked, &decision, planner);
+                let before = answer::before(asked, &batch, planner);
+                decision = decide(&batch, planner, only_fresh.then_some(&young));
+                before
+            } else {
+                answer::Before::default()
+            };
             let answer = answer::answer(asked, &decision, planner, before);
             let changes =
                 self.promised(asked, (&decision, answer), planner, holdings, (now, until), digest)?;

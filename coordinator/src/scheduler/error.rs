@@ -25,6 +25,11 @@ pub enum PlaceError {
     /// The same id with another request.
     #[error("request_id '{0}' was used for another request within a day; take a new one")]
     RequestIdReused(String),
+    /// The same request was answered, and the answer cannot be given again.
+    #[error(
+        "the answer to request_id '{0}' is kept and cannot be read; `vmuster claims list` shows what it promised"
+    )]
+    Unreadable(String),
     /// An instance has a claim.
     #[error(transparent)]
     Conflict(#[from] Conflict),

@@ -41,6 +41,8 @@ pub(super) struct Known {
     pub(super) not_before: Option<Instant>,
     /// When it, or that it does not answer, was heard of last.
     pub(super) learned_at: Option<Instant>,
+    /// A claim on it was released before its guest was seen. The guest may be there: usage of before says nothing of it.
+    pub(super) doubted_at: Option<Instant>,
 }
 
 impl Known {
@@ -94,7 +96,10 @@ impl Known {
 
     /// Whether its usage is young enough to promise by.
     pub(super) fn is_fresh(&self, young: &Young) -> bool {
-        self.problem.is_none() && self.usage.as_ref().is_some_and(|usage| young.contains(&usage.seen_at))
+        let is_fresh = |usage: &KnownUsage| {
+            young.contains(&usage.seen_at) && self.doubted_at.is_none_or(|doubted| doubted <= usage.order)
+        };
+        self.problem.is_none() && self.usage.as_ref().is_some_and(is_fresh)
     }
 
     pub(super) fn is_doubtful(&self) -> bool {

@@ -96,6 +96,7 @@ impl Planner {
                         account: None,
                         not_before: None,
                         learned_at: None,
+                        doubted_at: None,
                     };
                     self.hosts.insert(known.entry.name.clone(), known);
                 }
@@ -111,6 +112,24 @@ impl Planner {
         self.solver.remove_host(host);
         self.set_pools(host, known.account.as_ref(), None, BTreeMap::new(), &known.settings);
         self.generation += 1;
+    }
+
+    /// What hosts say of themselves holds only from now on: what is made there now may not count any more when they are next
+    /// looked at.
+    pub(super) fn doubt(&mut self, hosts: &BTreeSet<String>) {
+        let now = Instant::now();
+        for host in hosts {
+            if let Some(known) = self.hosts.get_mut(host) {
+                known.doubted_at = Some(now);
+            }
+        }
+    }
+
+    /// Whether this is still what is registered under its name.
+    pub(super) fn is_of(&self, entry: &HostEntry) -> bool {
+        self.hosts.get(&entry.name).is_some_and(|known| {
+            known.entry.address == entry.address && known.entry.machine_id == entry.machine_id
+        })
     }
 
     /// What was learned of a host: what it said last, and why that is not good enough to place by.
@@ -185,7 +204,8 @@ impl Planner {
         self.set_registry(registry, &holdings.book);
         if self.undone != holdings.undone {
             self.undone = holdings.undone;
-            let hosts: BTreeSet<_> = self.hosts.keys().cloned().collect();
+            let claimed = holdings.book.hosts().into_iter().map(str::to_owned);
+            let hosts: BTreeSet<_> = self.hosts.keys().cloned().chain(claimed).collect();
             hosts.iter().for_each(|host| self.refresh(host, &holdings.book));
         }
     }
@@ -195,7 +215,9 @@ impl Planner {
         let Some(known) = self.hosts.get(host) else {
             // What was promised there is promised, also in storage that others have.
             let settings = self.registry.settings_of(&HostEntry::new(host, None));
-            return self.set_pools(host, None, None, strays(host, None, book), &settings);
+            self.set_pools(host, None, None, strays(host, None, book), &settings);
+            self.generation += 1;
+            return;
         };
         let record = known.view.as_ref().and_then(|view| view.record.as_ref());
         let account = record.map(|record| {

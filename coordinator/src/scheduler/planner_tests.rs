@@ -268,6 +268,20 @@ fn what_is_claimed_in_a_shared_pool_counts_although_its_host_has_left() {
 }
 
 #[test]
+fn what_a_host_said_before_a_claim_was_released_unseen_is_not_promised_by() {
+    let mut world = World::new(2);
+    let young = time(0)..=time(1000);
+    let fresh =
+        |world: &World| [0, 1].map(|host| world.planner.host(&name(host)).expect("there").is_fresh(&young));
+    assert_eq!(fresh(&world), [true, true]);
+    // Its guest may be there since, and nobody has looked.
+    world.planner.doubt(&BTreeSet::from([name(0)]));
+    assert_eq!(fresh(&world), [false, true]);
+    world.answers(0, vec![]);
+    assert_eq!(fresh(&world), [true, true]);
+}
+
+#[test]
 fn what_was_given_back_and_could_not_be_kept_counts_again() {
     let mut world = World::new(1);
     world.place(1, &demand(16, 1, &[])).expect("there is room");

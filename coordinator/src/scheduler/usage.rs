@@ -20,9 +20,6 @@ const COMMIT_TIME: Duration = Duration::from_secs(1);
 /// A list of guests this old is no answer, however long usage may hold: the agent gives the last one it has.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
-/// Who waits for less learns nothing of how a host is: others may have the time.
-const PATIENCE_MIN: Duration = Duration::from_secs(1);
-
 /// A flight ends by itself; who waits for it may have less time.
 const FLIGHT_TIME: Duration = Duration::from_secs(30);
 
@@ -70,7 +67,9 @@ impl Scheduler {
         let until = until.unwrap_or(now);
         let asking = hosts.iter().map(async |host| timeout_at(until, self.ask(host)).await.is_err());
         let late = join_all(asking).await;
-        if until.saturating_duration_since(now) < PATIENCE_MIN {
+        // Who waits for less than a host may take learns nothing of how it is: others may have the time.
+        let host_deadline = self.cluster.cache().fetcher().map(|fetcher| fetcher.deadline());
+        if until.saturating_duration_since(now) < host_deadline.unwrap_or_default() {
             return;
         }
         let mut planner = self.planner();
@@ -101,21 +100,20 @@ impl Scheduler {
         let (asked_at, order) = (self.cluster.cache().now(), Instant::now());
         let options = ReadOptions { max_age: None, deadline: order + FLIGHT_TIME };
         let (view, asked) = self.cluster.read_anew(entry, options).await;
-        let is_still = |registered: &HostEntry| {
-            registered.address == entry.address && registered.machine_id == entry.machine_id
-        };
-        if !self.cluster.registry().get(&entry.name).is_some_and(|registered| is_still(registered)) {
-            return;
-        }
         let (usage, problem) = match asked as AskedUsage {
             Some(Ok(fetched)) => self.judged(&fetched.usage, asked_at, order, &fetched.issues),
             Some(Err(problem)) => (None, Some(problem)),
             None => (None, None),
         };
+        let mut planner = self.planner();
+        self.with_book(|book| planner.set_registry(&self.cluster.registry(), book));
+        // What another address said may be another machine's.
+        if !planner.is_of(entry) {
+            return;
+        }
         if let Some(known) = &usage {
             self.observe(&entry.name, known);
         }
-        let mut planner = self.planner();
         self.with_book(|book| planner.learn(&entry.name, Some(view), usage, problem, book));
     }
 

@@ -33,7 +33,8 @@ async fn large() -> bool {
         times.push(start.elapsed());
         assert_eq!(granted(answer), (INSTANCES / CLASSES * CLASSES) as usize);
     }
-    let took = middle(&times, Duration::as_secs_f64);
+    let (first, took) = (times[0], middle(&times, Duration::as_secs_f64));
+    println!("  the first of them, which makes the classes: {first:.1?}");
     told("10,000 instances of 16 classes on 5,000 hosts, promised", took, BATCH_LIMIT)
 }
 

@@ -77,6 +77,10 @@ fn fleet_runtime() -> Runtime {
 
 impl Served {
     async fn new(hosts: usize) -> Self {
+        Self::with(hosts, USAGE_MAX_AGE).await
+    }
+
+    async fn with(hosts: usize, usage_max_age: Duration) -> Self {
         let (elsewhere, fetching) = (fleet_runtime(), fetch_runtime().expect("a runtime"));
         let fleet = Fleet::start(hosts, 1, vec![Source::with_hypervisor("rome-2s")]);
         let fleet = elsewhere.spawn(fleet).await.expect("a fleet");
@@ -93,7 +97,7 @@ impl Served {
         let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
         let store = SqliteClaims::open(directory.path()).expect("a store");
         let ledger = Ledger::open(Arc::new(store)).expect("a ledger");
-        let config = Config { usage_max_age: USAGE_MAX_AGE, ..Config::default() };
+        let config = Config { usage_max_age, ..Config::default() };
         let scheduler = scheduler_of(&config, &cluster, Some(ledger));
         let placement = PlacementServiceServer::new(PlacementApi::new(scheduler, Duration::from_secs(60)))
             .max_decoding_message_size(REQUEST_MAX_BYTES)
@@ -160,6 +164,10 @@ fn granted(answer: Bytes) -> usize {
     let answer = pb::PlaceResponse::decode(answer).expect("an answer");
     assert!(answer.granted, "{:?}", answer.refusals);
     answer.placements.len()
+}
+
+fn granted_count(answer: Bytes) -> usize {
+    pb::PlaceResponse::decode(answer).expect("an answer").placements.len()
 }
 
 /// What each call of a burst took, and all of them together.
