@@ -14,9 +14,9 @@ use vmuster_proto::model::{Bytes, HostSettings, Problem};
 use tokio::time::Instant;
 
 use super::known::{Known, KnownUsage};
-use super::rows::{StorageClasses, guest_cpu, host_pools, own_pool, resource};
+use super::rows::{StorageClasses, guest_cpu, host_pools, own_pool, resource, strays};
 use crate::{
-    accounting::{AccountedHost, ClaimedBy, HostAccount, HostStorage, PoolAccount, SharedStorage, account},
+    accounting::{AccountedHost, ClaimedBy, HostAccount, PoolAccount, SharedStorage, account},
     cache::HostView,
     claims::{ClaimBook, ClaimState, Holdings, InstanceId},
     hosts::{HostEntry, Registry},
@@ -315,36 +315,6 @@ impl Planner {
     pub(super) fn shared(&self) -> &SharedStorage {
         &self.shared
     }
-}
-
-/// What claims hold in storage that their host does not show (any more), or that was not read yet: others may have it as well,
-/// and it is promised all the same.
-fn strays(host: &str, account: Option<&HostAccount>, book: &ClaimBook) -> BTreeMap<String, PoolAccount> {
-    let shown = account.and_then(|account| account.pools.as_ref().ok());
-    let own = format!("{host} ");
-    let mut strays = BTreeMap::<String, PoolAccount>::new();
-    for claim in book.on(host) {
-        for disk in &claim.resources.disks {
-            if disk.pool.starts_with(&own) || shown.is_some_and(|shown| shown.contains_key(&disk.pool)) {
-                continue;
-            }
-            let stray = strays.entry(disk.pool.clone()).or_insert_with(|| PoolAccount {
-                storage: HostStorage {
-                    key: disk.pool.clone(),
-                    names: BTreeSet::new(),
-                    is_default: false,
-                    is_shared: true,
-                    is_usable: false,
-                    capacity_bytes: None,
-                },
-                reserved_bytes: Bytes(0),
-                charges: BTreeMap::new(),
-            });
-            let charge = stray.charges.entry(claim.instance.to_string()).or_insert(Some(Bytes(0)));
-            *charge = charge.map(|charge| Bytes(charge.0.saturating_add(disk.size_bytes.0)));
-        }
-    }
-    strays
 }
 
 fn guests_of(usage: Option<&KnownUsage>) -> impl Iterator<Item = InstanceId> {

@@ -1,12 +1,16 @@
 //! A host's accounts as placement wants them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use vmuster_proto::model::HostSettings;
+use vmuster_proto::model::{Bytes, HostSettings};
 
 use crate::{
-    accounting::{Figures, HostAccount, PoolAccount, Profile},
+    accounting::{Figures, HostAccount, HostStorage, PoolAccount, Profile},
     cache::HostRecord,
+    claims::ClaimBook,
     placement::{AnswersTo, GuestCpu, HostPool, PoolKey, Resource},
 };
 
@@ -47,4 +51,38 @@ fn host_pool(pool: &PoolAccount, classes: &StorageClasses) -> HostPool {
 /// Figures of a pool that only this host has. None: not known.
 pub(super) fn own_pool(pool: &PoolAccount, settings: &HostSettings, profile: Profile) -> Option<Resource> {
     pool.figures(settings).ok().map(|figures| resource(&figures, profile))
+}
+
+/// What claims hold in storage that their host does not show (any more), or that was not read yet: others may have it as well,
+/// and it is promised all the same.
+pub(super) fn strays(
+    host: &str,
+    account: Option<&HostAccount>,
+    book: &ClaimBook,
+) -> BTreeMap<String, PoolAccount> {
+    let shown = account.and_then(|account| account.pools.as_ref().ok());
+    let own = format!("{host} ");
+    let mut strays = BTreeMap::<String, PoolAccount>::new();
+    for claim in book.on(host) {
+        for disk in &claim.resources.disks {
+            if disk.pool.starts_with(&own) || shown.is_some_and(|shown| shown.contains_key(&disk.pool)) {
+                continue;
+            }
+            let stray = strays.entry(disk.pool.clone()).or_insert_with(|| PoolAccount {
+                storage: HostStorage {
+                    key: disk.pool.clone(),
+                    names: BTreeSet::new(),
+                    is_default: false,
+                    is_shared: true,
+                    is_usable: false,
+                    capacity_bytes: None,
+                },
+                reserved_bytes: Bytes(0),
+                charges: BTreeMap::new(),
+            });
+            let charge = stray.charges.entry(claim.instance.to_string()).or_insert(Some(Bytes(0)));
+            *charge = charge.map(|charge| Bytes(charge.0.saturating_add(disk.size_bytes.0)));
+        }
+    }
+    strays
 }
