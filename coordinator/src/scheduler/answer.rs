@@ -153,12 +153,12 @@ pub(super) struct Before {
     explanations: Vec<GroupExplanation>,
 }
 
-/// Most callers do not.
+/// Whether the caller wants any of it.
 pub(super) fn wants_before(asked: &Asked<'_>) -> bool {
     asked.request.explain || asked.request.max_candidates > 0
 }
 
-/// See there.
+/// To be asked before the decision takes anything.
 pub(super) fn before(asked: &Asked<'_>, batch: &Batch, planner: &mut Planner) -> Before {
     Before {
         candidates: candidates(asked, batch, planner),

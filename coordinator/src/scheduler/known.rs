@@ -84,6 +84,11 @@ impl Known {
         self.usage.as_ref().map(|known| &*known.usage).or_else(saved)
     }
 
+    /// Whether what is known of it is of the machine that this entry is about.
+    pub(super) fn is_of(&self, entry: &HostEntry) -> bool {
+        self.entry.address == entry.address && self.entry.machine_id == entry.machine_id
+    }
+
     /// Whether it was heard of since.
     pub(super) fn was_learned_after(&self, then: Instant) -> bool {
         self.learned_at.is_some_and(|learned| learned > then)

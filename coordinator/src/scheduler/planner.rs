@@ -79,9 +79,7 @@ impl Planner {
             match self.hosts.get_mut(&entry.name) {
                 Some(known) if Arc::ptr_eq(&known.entry, entry) && known.settings == settings => continue,
                 // What another address said may be another machine's.
-                Some(known)
-                    if known.entry.address == entry.address && known.entry.machine_id == entry.machine_id =>
-                {
+                Some(known) if known.is_of(entry) => {
                     (known.entry, known.settings) = (Arc::clone(entry), settings);
                 }
                 _ => {
@@ -114,8 +112,7 @@ impl Planner {
         self.generation += 1;
     }
 
-    /// What hosts say of themselves holds only from now on: what is made there now may not count any more when they are next
-    /// looked at.
+    /// What these hosts said up to now is not promised by any more: a guest may have come that nothing else counts.
     pub(super) fn doubt(&mut self, hosts: &BTreeSet<String>) {
         let now = Instant::now();
         for host in hosts {
@@ -127,9 +124,7 @@ impl Planner {
 
     /// Whether this is still what is registered under its name.
     pub(super) fn is_of(&self, entry: &HostEntry) -> bool {
-        self.hosts.get(&entry.name).is_some_and(|known| {
-            known.entry.address == entry.address && known.entry.machine_id == entry.machine_id
-        })
+        self.hosts.get(&entry.name).is_some_and(|known| known.is_of(entry))
     }
 
     /// What was learned of a host: what it said last, and why that is not good enough to place by.

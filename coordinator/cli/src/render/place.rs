@@ -52,7 +52,7 @@ pub(crate) fn table(answer: &PlaceAnswer, request: &PlaceRequest, width: u16) ->
     let mut text = format!("{placed} of {asked} instance{s} {what}\n");
     if answer.granted && !answer.placements.is_empty() {
         text.push('\n');
-        text.push_str(&placements(answer, request, width));
+        text.push_str(&placements(answer, width));
     }
     for refusal in &answer.refusals {
         text.push('\n');
@@ -86,7 +86,7 @@ fn name_of(group: u32, request: &PlaceRequest) -> String {
     if name.is_empty() { format!("group {group}") } else { name.to_owned() }
 }
 
-fn placements(answer: &PlaceAnswer, request: &PlaceRequest, width: u16) -> String {
+fn placements(answer: &PlaceAnswer, width: u16) -> String {
     let mut table = Columns::new(&["HOST", "CLAIM", "POOLS", "INSTANCE"], width);
     for placement in answer.placements.iter().take(SHOWN_MAX) {
         let claim = if placement.claim_id.is_empty() { "-" } else { &placement.claim_id };
@@ -95,7 +95,6 @@ fn placements(answer: &PlaceAnswer, request: &PlaceRequest, width: u16) -> Strin
         table.row([placement.host.clone(), claim.to_owned(), pools, placement.uuid.clone()]);
     }
     let more = answer.placements.len().saturating_sub(SHOWN_MAX);
-    let _ = request;
     if more > 0 { format!("{}and {more} more (all with -o json)\n", table.text()) } else { table.text() }
 }
 
