@@ -70,12 +70,15 @@ impl HostCache {
             drop(timeout(SAVE_PATIENCE, behind).await);
             return;
         }
+        let behind = Arc::clone(self);
         let save = self.on_disk(SAVE_PATIENCE, move |cache, store| {
             cache.queued().remove(&host);
-            cache.write(&host, store);
+            if cache.write(&host, store) {
+                // Here, where it is known to have worked: nobody may be waiting any more.
+                behind.catch_up();
+            }
         });
         save.await;
-        self.catch_up();
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
 const LONG: Duration = Duration::from_secs(60);
 const HOSTS: usize = 100;
 
-/// Its first write waits until the sender is gone.
+/// Its first write waits until the sender is gone, or fails if there is something to receive.
 #[derive(Debug)]
 struct HungStore {
     hangs: Mutex<mpsc::Receiver<()>>,
@@ -31,7 +31,10 @@ impl Store for HungStore {
         Ok(is_there.then(|| record(host, 1)))
     }
     fn save(&self, record: &HostRecord) -> Result<(), StoreError> {
-        let _ = self.hangs.lock().expect("nobody panics").recv();
+        if self.hangs.lock().expect("nobody panics").recv().is_ok() {
+            let source = std::io::ErrorKind::StorageFull.into();
+            return Err(StoreError::Io { action: "write", path: (&record.host).into(), source });
+        }
         self.files.lock().expect("nobody panics").insert(record.host.clone());
         Ok(())
     }
@@ -76,6 +79,26 @@ async fn a_write_that_nobody_waits_for_any_more_is_made_all_the_same() {
     drop(hang);
     assert!(cache.settle(LONG).await);
     assert_eq!(store.files.lock().expect("nobody panics").len(), HOSTS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_failed_is_caught_up_with_also_after_a_write_that_nobody_waited_for() {
+    let (cache, store, hang) = house(false);
+    learn(&cache, "a");
+    learn(&cache, "b");
+    hang.send(()).expect("it listens");
+    cache.save("a".to_owned()).await;
+    assert_eq!(cache.store_problem().expect("the disk was full").unsaved_count, 1);
+    cache.save("b".to_owned()).await;
+    assert!(store.files.lock().expect("nobody panics").is_empty(), "the disk hangs");
+    drop(hang);
+    let caught_up = async {
+        while cache.store_problem().is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(LONG, caught_up).await.expect("the write that worked begins to catch up");
+    assert_eq!(store.files.lock().expect("nobody panics").len(), 2);
 }
 
 #[tokio::test]
