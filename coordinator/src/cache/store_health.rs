@@ -1,15 +1,20 @@
 //! Whether the cache's disk does what it is told, and what to say of it. Pure: events and times in, what to log out.
 //!
-//! A full disk fails for each of ten thousand hosts, so that the log is told once a minute. Which hosts are not on the disk
+//! A full disk fails for each of ten thousand hosts, so that the log is told of each cause once a minute. Which hosts are not on the disk
 //! is kept: the problem is over when all of them are, not when one small entry still found room.
 
-use std::{collections::BTreeSet, error::Error as _, io, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    error::Error as _,
+    io,
+    time::Duration,
+};
 
 use vmuster_proto::model::{Issue, IssueKind, Timestamp};
 
 use super::StoreError;
 
-/// Between two lines in the log. Long enough for a log to stay readable, short enough to be found beside its cause.
+/// Between two lines in the log of one cause. Long enough for a log to stay readable, short enough to be found beside its cause.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Why the disk is behind what is known.
@@ -62,6 +67,16 @@ impl StoreProblem {
     }
 }
 
+/// What one line in the log tells enough of.
+fn cause(error: &StoreError) -> io::ErrorKind {
+    match error {
+        StoreError::Io { source, .. } => source.kind(),
+        StoreError::Slow(_) => io::ErrorKind::TimedOut,
+        StoreError::InUse(_) => io::ErrorKind::ResourceBusy,
+        StoreError::NotAnEntry { .. } => io::ErrorKind::InvalidData,
+    }
+}
+
 fn remedy(kind: io::ErrorKind) -> (IssueKind, &'static str) {
     use io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     match kind {
@@ -92,9 +107,10 @@ pub(super) struct StoreHealth {
     unsaved: BTreeSet<String>,
     /// Any failure, also of a read: for who ends soon and tells it once.
     last_failure: Option<String>,
-    logged_at: Option<Timestamp>,
+    /// By cause, when the log was told of it.
+    logged_at: BTreeMap<io::ErrorKind, Timestamp>,
     unlogged_count: u64,
-    /// The last line said that it fails.
+    /// The log was told that it fails, and not yet that this is over.
     told: bool,
     last_write_worked: bool,
     /// What could not be written is being written.
@@ -130,13 +146,14 @@ impl StoreHealth {
         let detail = StoreProblem::new(error).detail;
         self.last_failure = Some(detail.clone());
         // A clock that was set back says nothing about the last line's age.
-        let is_due =
-            self.logged_at.is_none_or(|then| now.since(then).is_none_or(|since| since >= LOG_INTERVAL));
+        let then = self.logged_at.get(&cause(error));
+        let is_due = then.is_none_or(|then| now.since(*then).is_none_or(|since| since >= LOG_INTERVAL));
         if !is_due {
             self.unlogged_count += 1;
             return None;
         }
-        (self.logged_at, self.told) = (Some(now), self.problem.is_some());
+        self.logged_at.insert(cause(error), now);
+        self.told = true;
         Some(Line::Failing { detail, unlogged_count: std::mem::take(&mut self.unlogged_count) })
     }
 

@@ -72,6 +72,18 @@ fn a_read_that_fails_is_told_once_and_is_no_standing_problem() {
 }
 
 #[test]
+fn a_line_about_a_read_does_not_hide_why_nothing_is_written_nor_that_it_is_over() {
+    let mut health = StoreHealth::default();
+    assert!(health.read_failed(&StoreError::Slow(LOG_INTERVAL), at(0)).is_some());
+    assert!(health.write_failed("a", &full("/c/a"), at(1)).is_some());
+    assert_eq!(health.written("a"), Some(Line::Recovered));
+
+    assert!(health.read_failed(&full("/c/b"), at(100)).is_some());
+    assert_eq!(health.write_failed("b", &full("/c/b"), at(101)), None, "known");
+    assert_eq!(health.written("b"), Some(Line::Recovered), "of what was told");
+}
+
+#[test]
 fn an_issue_says_what_to_do() {
     let mut health = StoreHealth::default();
     let read_only = |path: &str| StoreError::Io {
@@ -86,7 +98,7 @@ fn an_issue_says_what_to_do() {
     for words in ["cannot write /c: ", "is not kept on the disk", "writable again"] {
         assert!(issue.detail.contains(words), "{}", issue.detail);
     }
-    assert_eq!(health.write_failed("a", &full("/c/a"), at(1)), None);
+    assert!(health.write_failed("a", &full("/c/a"), at(1)).is_some(), "another cause is news");
     let detail = health.problem().expect("it stands").issue().detail;
     assert!(detail.contains("of 1 host is not on the disk") && detail.contains("Free space"), "{detail}");
 }
