@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use vmuster_proto::model::{
-    Bytes, Completeness, DiskDemand, DiskPlace, FeatureSet, INSTANCES_MAX, InstanceGroup, InstanceTemplate,
+    AffinityRule, Bytes, Completeness, DiskDemand, DiskPlace, FeatureSet, INSTANCES_MAX, InstanceGroup,
+    InstanceTemplate,
 };
 
 use crate::exit::Failure;
@@ -54,6 +55,9 @@ struct GroupEntry {
     arch: Option<String>,
     #[serde(default)]
     labels: BTreeMap<String, String>,
+    /// Where they may be beside others.
+    #[serde(default)]
+    rules: Vec<AffinityRule>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -154,11 +158,14 @@ fn group(
             arch: entry.arch,
             labels: entry.labels,
         },
+        rules: entry.rules,
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use vmuster_proto::model::AffinityPolicy;
+
     use super::*;
 
     fn parsed(text: &str) -> Result<(Vec<InstanceGroup>, Completeness), Failure> {
@@ -177,6 +184,7 @@ groups:
     disks: [{size: 20GiB}, {size: 1073741824, storage_class: ssd}]
     required_features: [avx2]
     labels: {zone: a}
+    rules: [{group: web, policy: anti_affinity, topology_key: rack, partition: '1'}, {group: web, policy: soft_affinity}]
   - uuids: [one, two]
     vcpus: 8
     memory: 1024M
@@ -191,6 +199,13 @@ groups:
         assert_eq!(groups[0].template.disks[1].on, DiskPlace::StorageClass("ssd".to_owned()));
         assert_eq!(groups[1].template.disks[0].on, DiskPlace::Pool("fast".to_owned()));
         assert!(groups[0].template.required_features.contains("avx2"));
+        let rule = AffinityRule {
+            group: "web".to_owned(),
+            policy: AffinityPolicy::AntiAffinity,
+            topology_key: Some("rack".to_owned()),
+            partition: Some("1".to_owned()),
+        };
+        assert_eq!(groups[0].rules[0], rule);
     }
 
     #[test]
@@ -198,6 +213,7 @@ groups:
         for (text, words) in [
             ("groups: [{vcpus: 1, memory: 1GiB, cpus: 2}]", "cpus"),
             ("groups: [{vcpus: 1, memory: lots}]", "lots"),
+            ("groups: [{vcpus: 1, memory: 1GiB, rules: [{group: a, policy: near}]}]", "near"),
             ("groups: [{vcpus: 1}]", "memory"),
             ("groups: [{vcpus: 1, memory: 1GiB, count: 1, uuids: [x]}]", "count or uuids"),
             ("groups: [{vcpus: 1, memory: 1GiB, count: 20000}]", "more than 10000"),

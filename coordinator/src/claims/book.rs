@@ -1,4 +1,4 @@
-//! All claims, in memory: by name, by instance and by host.
+//! All claims, in memory: by name, by instance, by host and by affinity group.
 //!
 //! Pure. What is asked of it gives [`Change`]s and changes nothing; [`ClaimBook::apply`] does, and gives what undoes it.
 //! Must not know where claims are kept.
@@ -83,6 +83,8 @@ pub struct ClaimBook {
     claims: BTreeMap<ClaimId, Arc<Claim>>,
     by_instance: HashMap<InstanceId, Vec<ClaimId>>,
     by_host: HashMap<String, BTreeSet<ClaimId>>,
+    /// Of affinity groups, without their partitions.
+    by_group: HashMap<String, BTreeSet<ClaimId>>,
     next_id: u64,
     /// Kept as claims change: who asks must not hold everybody up for a walk over all of them.
     counts: ClaimCounts,
@@ -207,6 +209,9 @@ impl ClaimBook {
                 self.by_host.insert(claim.host.clone(), BTreeSet::from([claim.id]));
             }
         }
+        for membership in &claim.groups {
+            self.by_group.entry(membership.group.clone()).or_default().insert(claim.id);
+        }
         *self.counts.of(claim.state) += 1;
         self.claims.insert(claim.id, claim);
         before
@@ -225,6 +230,14 @@ impl ClaimBook {
             ids.remove(&id);
             if ids.is_empty() {
                 self.by_host.remove(&claim.host);
+            }
+        }
+        for membership in &claim.groups {
+            if let Some(ids) = self.by_group.get_mut(&membership.group) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    self.by_group.remove(&membership.group);
+                }
             }
         }
         Some(claim)
@@ -255,6 +268,11 @@ impl ClaimBook {
     /// The claims on a host, by name.
     pub fn on(&self, host: &str) -> impl Iterator<Item = &Arc<Claim>> {
         self.by_host.get(host).into_iter().flatten().filter_map(|id| self.claims.get(id))
+    }
+
+    /// The claims of an affinity group's members, by name.
+    pub fn in_group(&self, group: &str) -> impl Iterator<Item = &Arc<Claim>> {
+        self.by_group.get(group).into_iter().flatten().filter_map(|id| self.claims.get(id))
     }
 
     /// The hosts that have claims.

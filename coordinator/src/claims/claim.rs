@@ -107,6 +107,44 @@ pub struct ClaimedResources {
     pub disks: Vec<ClaimedDisk>,
 }
 
+/// That an instance is in an affinity group. Written as `db`, or `db=1` with a partition; names have no `=`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Membership {
+    /// The group's name.
+    pub group: String,
+    /// Of the group.
+    pub partition: Option<String>,
+}
+
+impl fmt::Display for Membership {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.partition {
+            None => f.write_str(&self.group),
+            Some(partition) => write!(f, "{}={partition}", self.group),
+        }
+    }
+}
+
+impl From<&str> for Membership {
+    fn from(text: &str) -> Self {
+        let (group, partition) =
+            text.split_once('=').map_or((text, None), |(group, part)| (group, Some(part.to_owned())));
+        Self { group: group.to_owned(), partition }
+    }
+}
+
+impl Serialize for Membership {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Membership {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(String::deserialize(deserializer)?.as_str().into())
+    }
+}
+
 /// A promise of resources on a host to an instance.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -128,7 +166,7 @@ pub struct Claim {
     /// Digest of what was asked.
     pub signature: String,
     /// Affinity groups the instance is in.
-    pub groups: Vec<String>,
+    pub groups: Vec<Membership>,
     /// Made without regard to capacity, by an administrator's word.
     pub over_committed: bool,
     /// When it was made.
@@ -157,7 +195,7 @@ pub struct NewClaim {
     /// Digest of what was asked.
     pub signature: String,
     /// Affinity groups the instance is in.
-    pub groups: Vec<String>,
+    pub groups: Vec<Membership>,
     /// Made without regard to capacity.
     pub over_committed: bool,
     /// Now.
@@ -199,6 +237,15 @@ mod tests {
         }
         for wrong in ["", "c", "42", "C42", "c042", "c+42", "c-1", "c 42", "c18446744073709551616"] {
             assert!(wrong.parse::<ClaimId>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_membership_is_one_text() {
+        for (text, group, partition) in [("db", "db", None), ("db=1", "db", Some("1"))] {
+            let membership = Membership::from(text);
+            assert_eq!((membership.group.as_str(), membership.partition.as_deref()), (group, partition));
+            assert_eq!(membership.to_string(), text);
         }
     }
 

@@ -63,7 +63,7 @@ fn a_guest_comes_and_goes() {
     assert_eq!(story.seen(30, true), OBSERVED);
     let claim = story.0.get(ID).expect("there").clone();
     assert_eq!((claim.expires_at, claim.observed_at), (None, Some(at(30))));
-    assert_eq!((claim.groups.as_slice(), claim.resources.vcpus), (&["g".to_owned()][..], 4));
+    assert_eq!((claim.groups.as_slice(), claim.resources.vcpus), (&["g".into()][..], 4));
     assert_eq!(story.seen(86_400, true), OBSERVED, "it does not expire");
     assert_eq!(story.seen(86_500, false), OBSERVED);
     assert_eq!(story.seen(86_559, false), OBSERVED, "not a minute yet");

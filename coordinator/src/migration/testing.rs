@@ -134,6 +134,7 @@ pub(super) fn claim(uuid: &str, vcpus: u64, gib: u64) -> ClaimReport {
         expires_at: None,
         observed_at: None,
         first_missing_at: None,
+        groups: Vec::new(),
     }
 }
 

@@ -14,7 +14,8 @@ use super::{
     decision::{Decision, Explanation, Placed, Refusal},
     explain,
     need::{Lists, Need},
-    request::{Batch, Completeness, Demand},
+    related::Related,
+    request::{Batch, Completeness, Demand, Group},
     solver::Then,
 };
 
@@ -36,7 +37,7 @@ pub(super) struct Run<'a> {
     pub(super) batch: &'a Batch,
     lists: &'a Lists,
     pub(super) columns: &'a mut Columns,
-    classes: &'a mut Classes,
+    pub(super) classes: &'a mut Classes,
     /// Places of classes that were asked for already, by where their demands are.
     places: BTreeMap<*const Demand, usize>,
     evictions: u64,
@@ -45,6 +46,8 @@ pub(super) struct Run<'a> {
     pub(super) disks: Vec<(u32, u64)>,
     pub(super) refusals: Vec<Refusal>,
     explained: HashMap<Arc<Demand>, Arc<Explanation>>,
+    /// Of groups with rules: they share none.
+    explained_related: usize,
 }
 
 impl<'a> Run<'a> {
@@ -66,6 +69,7 @@ impl<'a> Run<'a> {
             disks: Vec::new(),
             refusals: Vec::new(),
             explained: HashMap::new(),
+            explained_related: 0,
         }
     }
 
@@ -78,12 +82,16 @@ impl<'a> Run<'a> {
             self.classes.make(demands, self.batch.profile, self.lists, self.columns);
             self.evictions = self.classes.evictions;
         }
+        let mut related = Related::new(self.batch, self.columns);
         for (number, group) in self.batch.groups.iter().enumerate() {
             let count = group.count as usize;
             let start = self.spots.len();
-            let placed = self.place_group(&group.demand, count);
+            let placed = match &mut related {
+                Some(related) if !group.rules.is_empty() => self.place_related(related, number),
+                _ => self.place_group(&group.demand, count),
+            };
             if placed < count {
-                self.refuse(number, start + placed);
+                self.refuse(number, start + placed, related.as_ref());
                 self.spots.resize(start + count, None);
                 if self.batch.completeness == Completeness::All {
                     break;
@@ -100,19 +108,24 @@ impl<'a> Run<'a> {
         }
         let place = self.class_place(demand);
         for placed in 0..count {
-            let class = self.classes.current(place, self.columns);
+            let mut class = self.classes.current(place, self.columns);
             let Some((host, score)) = class.best() else { return placed };
-            let disks_start = self.disks.len();
-            let row = self.columns.row(host);
-            if let Some(plan) = class.need.disk_plan(row.shape) {
-                super::disks::assign(plan, &demand.disks, self.columns, row, &mut self.disks);
-            }
-            self.take(demand, Spot { host, score, disks_start, is_over_committed: false });
+            self.take_at(demand, place, host, score);
         }
         count
     }
 
-    fn class_place(&mut self, demand: &Arc<Demand>) -> usize {
+    /// With its disks in the first pools that have room.
+    pub(super) fn take_at(&mut self, demand: &Demand, place: usize, host: usize, score: f64) {
+        let disks_start = self.disks.len();
+        let row = self.columns.row(host);
+        if let Some(plan) = self.classes.need(place).disk_plan(row.shape) {
+            super::disks::assign(plan, &demand.disks, self.columns, row, &mut self.disks);
+        }
+        self.take(demand, Spot { host, score, disks_start, is_over_committed: false });
+    }
+
+    pub(super) fn class_place(&mut self, demand: &Arc<Demand>) -> usize {
         if let Some(place) = self.places.get(&Arc::as_ptr(demand)) {
             return *place;
         }
@@ -132,8 +145,18 @@ impl<'a> Run<'a> {
         self.spots.push(Some(spot));
     }
 
-    fn refuse(&mut self, group: usize, instance: usize) {
-        let demand = &self.batch.groups[group].demand;
+    fn refuse(&mut self, group: usize, instance: usize, related: Option<&Related>) {
+        let Group { demand, rules, .. } = &self.batch.groups[group];
+        if let Some(related) = related.filter(|_| !rules.is_empty()) {
+            // Rules say something else of each group, and after each placement.
+            let explanation = (self.explained_related < EXPLAINED_MAX).then(|| {
+                self.explained_related += 1;
+                let mut need = Need::new(demand, self.lists.clone(), self.columns);
+                need.verdicts = Some(related.verdicts(group, rules, self.columns));
+                Arc::new(explain::explain(&need, self.columns))
+            });
+            return self.push_refusal(group, instance, explanation);
+        }
         let known = self.explained.get(demand).map(Arc::clone);
         let explanation = known.or_else(|| {
             (self.explained.len() < EXPLAINED_MAX).then(|| {

@@ -1,11 +1,11 @@
-//! What is kept of all hosts for one class of requests: which of them suit, and how good each is now.
+//! What is kept of all hosts for one class of requests: which of them can take it, and which of those is best now.
 //!
-//! Knows one demand and profile. Must not know other classes, nor what is done with the best host. It is brought up to
-//! date when it is asked, by what changed since: a class nobody asks for costs nothing.
+//! Knows one demand. Must not know other classes, nor what is done with the best host. It is brought up to date when it is
+//! asked, by what changed since: a class nobody asks for costs nothing. How good each host is it is told (`scores`), as of
+//! now.
 
 use std::{
     num::NonZero,
-    slice,
     sync::{Mutex, PoisonError},
     thread::{self, available_parallelism},
 };
@@ -14,8 +14,7 @@ use super::{
     columns::Columns,
     filters::{self, FILTERS},
     need::Need,
-    request::Profile,
-    weighers,
+    scores::NO,
 };
 
 /// Hosts whose bits are in one word; they are looked at together.
@@ -24,9 +23,6 @@ const WORD: usize = 64;
 /// Hosts of a block. The best of each block is kept, and the best of each so many blocks, so that among 5,000 hosts the best
 /// is found by looking at 20 + 16 + 16 numbers, and among 100,000 by looking at 391 + 16 + 16.
 const BLOCK: usize = 16;
-
-/// The score of a host that cannot take it.
-const NO: f64 = f64::NEG_INFINITY;
 
 /// Whether a shared pool has room for the disks of a demand, as far as that decides anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,37 +39,41 @@ enum PoolState {
     All,
 }
 
+/// A bit for each host.
+type Bits = Vec<u64>;
+
+/// The best of some hosts.
+#[derive(Debug, Clone, Copy)]
+struct Top {
+    score: f64,
+    /// One that has this score; there may be others.
+    host: usize,
+}
+
 #[derive(Debug)]
 pub(super) struct Class {
     pub(super) need: Need,
-    profile: Profile,
     /// Up to date with this generation.
     seen: u64,
-    /// A bit for each host that suits in all that no placement changes.
-    suiting: Vec<u64>,
-    scores: Vec<f64>,
-    blocks: Vec<f64>,
+    /// Hosts that suit in all that no placement changes.
+    suiting: Bits,
+    /// Those of them that may have what it consumes: who has not is not among the best for long.
+    maybe: Bits,
+    blocks: Vec<Top>,
     blocks_of_blocks: Vec<f64>,
     /// As far as hosts were looked at with it.
     pools: Vec<PoolState>,
 }
 
 impl Class {
-    /// Looks at every host, once.
-    pub(super) fn new(need: Need, profile: Profile, columns: &Columns) -> Self {
-        let mut class = Self::unseen(need, profile, columns);
-        look_alone(slice::from_mut(&mut class), columns);
-        class
-    }
-
     /// To be shown all hosts by [`look`].
-    pub(super) fn unseen(need: Need, profile: Profile, columns: &Columns) -> Self {
+    pub(super) fn unseen(need: Need, columns: &Columns) -> Self {
+        let words = || Vec::with_capacity(columns.len().div_ceil(WORD));
         Self {
             need,
-            profile,
             seen: columns.generation(),
-            suiting: Vec::with_capacity(columns.len().div_ceil(WORD)),
-            scores: vec![NO; columns.len()],
+            suiting: words(),
+            maybe: words(),
             blocks: Vec::new(),
             blocks_of_blocks: Vec::new(),
             pools: Vec::new(),
@@ -86,17 +86,16 @@ impl Class {
         for filter in FILTERS.iter().filter(|filter| !filter.is_consumable() && filter.asks(&self.need)) {
             filter.pass(&self.need, columns, start..end, passing);
         }
-        let mut bits = 0;
-        for host in (start..end).filter(|host| passing[host - start]) {
-            bits |= 1 << (host % WORD);
-            self.scores[host] = self.evaluate(host, columns);
-        }
-        self.suiting.push(bits);
+        let passing = passing.iter().enumerate();
+        let suiting = passing.fold(0, |bits, (host, passes)| bits | (u64::from(*passes) << host));
+        self.suiting.push(suiting);
+        self.maybe.push(suiting);
     }
 
-    fn sum_up(&mut self, columns: &Columns) {
-        self.blocks.extend(self.scores.chunks(BLOCK).map(highest));
-        self.blocks_of_blocks.extend(self.blocks.chunks(BLOCK).map(highest));
+    /// When all were shown.
+    fn sum_up(&mut self, columns: &Columns, scores: &[f64]) {
+        self.blocks = (0..scores.len().div_ceil(BLOCK)).map(|block| self.top_of(block, scores)).collect();
+        self.blocks_of_blocks = self.blocks.chunks(BLOCK).map(highest_top).collect();
         if self.need.demand.disks.is_empty() {
             return;
         }
@@ -107,18 +106,19 @@ impl Class {
         self.pools = states.collect();
     }
 
-    /// Of a host that suits.
-    #[inline]
-    fn evaluate(&self, host: usize, columns: &Columns) -> f64 {
-        if filters::fits(&self.need, columns, host) {
-            weighers::score(&self.profile, self.need.added, &columns.row(host).load)
-        } else {
-            NO
+    /// Of the hosts of a block that can take it.
+    fn top_of(&self, block: usize, scores: &[f64]) -> Top {
+        let start = block * BLOCK;
+        let mut fitting = (self.maybe[start / WORD] >> (start % WORD)) & ((1 << BLOCK) - 1);
+        let mut top = Top { score: NO, host: usize::MAX };
+        while fitting != 0 {
+            let host = start + fitting.trailing_zeros() as usize;
+            if scores[host] > top.score {
+                top = Top { score: scores[host], host };
+            }
+            fitting &= fitting - 1;
         }
-    }
-
-    fn suits(&self, host: usize) -> bool {
-        self.suiting[host / WORD] & (1 << (host % WORD)) != 0
+        top
     }
 
     fn pool_state(&self, pool: u32, columns: &Columns) -> PoolState {
@@ -130,48 +130,45 @@ impl Class {
         }
     }
 
-    /// Looks again at what changed. `due` is room to work in.
+    /// Looks again at what changed. Whether a host that changed has room is not asked before it is the best: see
+    /// [`Class::best`].
     #[inline]
-    pub(super) fn catch_up(&mut self, columns: &Columns, due: &mut Vec<usize>) {
+    pub(super) fn catch_up(&mut self, columns: &Columns, scores: &[f64]) {
         if self.seen == columns.generation() {
             return;
         }
         let have_facts_changed = columns.have_facts_changed(self.seen);
         let is_only_taken = columns.is_only_taken(self.seen);
-        // First who, then how good: what is known of one is fetched from memory while the next is looked for.
-        due.clear();
         for host in columns.hosts_since(self.seen) {
             if have_facts_changed && columns.facts_changed(host, self.seen) {
-                self.look_at_facts(host, columns);
+                self.look_at_facts(host, columns, scores);
             }
             // What was too full stays so while others only take.
-            if self.suits(host) && !(is_only_taken && self.scores[host] == NO) {
-                due.push(host);
+            if has(if is_only_taken { &self.maybe } else { &self.suiting }, host) {
+                self.admit(host, scores);
             }
         }
-        for host in &*due {
-            self.update(*host, columns);
-        }
         if !self.need.demand.disks.is_empty() {
-            self.catch_up_pools(columns);
+            self.catch_up_pools(columns, scores);
         }
         self.seen = columns.generation();
     }
 
     #[cold]
-    fn look_at_facts(&mut self, host: usize, columns: &Columns) {
+    fn look_at_facts(&mut self, host: usize, columns: &Columns, scores: &[f64]) {
         self.need.extend(columns);
-        let bit = 1 << (host % WORD);
-        if filters::suits(&self.need, columns, host) {
-            self.suiting[host / WORD] |= bit;
+        let suits = filters::suits(&self.need, columns, host);
+        put(&mut self.suiting, host, suits);
+        if suits {
+            self.admit(host, scores);
         } else {
-            self.suiting[host / WORD] &= !bit;
-            self.set(host, NO);
+            self.dismiss(host, scores);
         }
     }
 
-    /// All hosts of a shared pool are looked at again only when the pool begins or ceases to have room.
-    fn catch_up_pools(&mut self, columns: &Columns) {
+    /// All hosts of a shared pool are looked at again when it may have gained room, or has none any more.
+    fn catch_up_pools(&mut self, columns: &Columns, scores: &[f64]) {
+        let is_only_taken = columns.is_only_taken(self.seen);
         for pool in columns.pools_since(self.seen) {
             if self.pools.len() <= pool {
                 self.pools.resize(columns.pools.len(), PoolState::Unseen);
@@ -180,66 +177,108 @@ impl Class {
             let state = self.pool_state(number, columns);
             let row = columns.pools.row(number);
             // One that became shared since has had all its hosts marked, so they were looked at above.
-            if self.pools[pool] == state && state != PoolState::Some {
+            let is_same = std::mem::replace(&mut self.pools[pool], state) == state;
+            if (is_same && state != PoolState::Some) || (is_only_taken && state == PoolState::Some) {
                 continue;
             }
-            self.pools[pool] = state;
             for host in row.hosts.iter().map(|host| *host as usize) {
-                if self.suits(host) {
-                    self.update(host, columns);
+                if !has(&self.suiting, host) {
+                    continue;
+                }
+                if filters::fits(&self.need, columns, host) {
+                    self.admit(host, scores);
+                } else {
+                    self.dismiss(host, scores);
                 }
             }
         }
     }
 
-    fn update(&mut self, host: usize, columns: &Columns) {
-        let score = self.evaluate(host, columns);
-        self.set(host, score);
+    /// This host may take it, and its score may have changed. Others of its block may have changed and not been looked at
+    /// yet: whichever of them it is that stands as the best will be, and then the block is looked at as it is.
+    #[inline]
+    pub(super) fn admit(&mut self, host: usize, scores: &[f64]) {
+        put(&mut self.maybe, host, scores[host] != NO);
+        let block = host / BLOCK;
+        let old = self.blocks[block];
+        if scores[host] >= old.score {
+            self.set_top(block, Top { score: scores[host], host });
+        } else if old.host == host {
+            self.set_top(block, self.top_of(block, scores));
+        }
+    }
+
+    /// This host cannot.
+    pub(super) fn dismiss(&mut self, host: usize, scores: &[f64]) {
+        put(&mut self.maybe, host, false);
+        let block = host / BLOCK;
+        if self.blocks[block].host == host {
+            self.set_top(block, self.top_of(block, scores));
+        }
     }
 
     #[inline]
-    fn set(&mut self, host: usize, score: f64) {
-        let old = std::mem::replace(&mut self.scores[host], score);
-        if old.to_bits() == score.to_bits() {
-            return;
-        }
-        let block = host / BLOCK;
-        let best = self.blocks[block];
-        if score >= best {
-            self.blocks[block] = score;
-        } else if old >= best {
-            self.blocks[block] = highest(chunk(&self.scores, block));
-        } else {
-            return;
-        }
+    fn set_top(&mut self, block: usize, top: Top) {
+        let old = std::mem::replace(&mut self.blocks[block], top);
         let above = block / BLOCK;
-        if self.blocks[block] >= self.blocks_of_blocks[above] {
-            self.blocks_of_blocks[above] = self.blocks[block];
-        } else if best >= self.blocks_of_blocks[above] {
-            self.blocks_of_blocks[above] = highest(chunk(&self.blocks, above));
+        if top.score >= self.blocks_of_blocks[above] {
+            self.blocks_of_blocks[above] = top.score;
+        } else if old.score >= self.blocks_of_blocks[above] {
+            self.blocks_of_blocks[above] = highest_top(chunk(&self.blocks, above));
         }
     }
 
     /// The first of the best hosts, and its score; None: none can take it.
-    pub(super) fn best(&self) -> Option<(usize, f64)> {
+    pub(super) fn best(&mut self, columns: &Columns, scores: &[f64]) -> Option<(usize, f64)> {
+        loop {
+            let (host, score) = self.best_maybe(scores)?;
+            if filters::fits(&self.need, columns, host) {
+                return Some((host, score));
+            }
+            self.dismiss(host, scores);
+        }
+    }
+
+    /// The score of a host; None: it cannot take it.
+    pub(super) fn score_of(&self, host: usize, columns: &Columns, scores: &[f64]) -> Option<f64> {
+        let can = has(&self.maybe, host) && filters::fits(&self.need, columns, host);
+        Some(scores[host]).filter(|score| can && *score != NO)
+    }
+
+    /// Of those that may.
+    fn best_maybe(&self, scores: &[f64]) -> Option<(usize, f64)> {
         let best = highest(&self.blocks_of_blocks);
         if best == NO {
             return None;
         }
         let above = place_of(best, &self.blocks_of_blocks)?;
-        let block = above * BLOCK + place_of(best, chunk(&self.blocks, above))?;
-        let host = block * BLOCK + place_of(best, chunk(&self.scores, block))?;
-        Some((host, self.scores[host]))
+        let in_chunk = chunk(&self.blocks, above).iter().position(|top| top.score == best)?;
+        let start = (above * BLOCK + in_chunk) * BLOCK;
+        let mut hosts = start..scores.len().min(start + BLOCK);
+        let host = hosts.find(|host| scores[*host] == best && has(&self.maybe, *host))?;
+        Some((host, best))
     }
 
-    /// Hosts that can take it, in their order, with their scores.
-    pub(super) fn fitting(&self) -> impl Iterator<Item = (usize, f64)> {
-        self.scores.iter().copied().enumerate().filter(|(_, score)| *score != NO)
+    /// Hosts that can take it, in their order.
+    pub(super) fn fitting(&self, columns: &Columns) -> impl Iterator<Item = usize> {
+        let hosts = 0..columns.len();
+        hosts.filter(|host| has(&self.maybe, *host) && filters::fits(&self.need, columns, *host))
     }
 }
 
-/// Shows all hosts to new classes, on all CPUs if that is much to do.
-pub(super) fn look(classes: &mut [Class], columns: &Columns) {
+#[inline]
+fn has(bits: &Bits, host: usize) -> bool {
+    bits[host / WORD] & (1 << (host % WORD)) != 0
+}
+
+#[inline]
+fn put(bits: &mut Bits, host: usize, value: bool) {
+    let word = &mut bits[host / WORD];
+    *word = (*word & !(1 << (host % WORD))) | (u64::from(value) << (host % WORD));
+}
+
+/// Shows all hosts to new classes, with the scores that each goes by, on all CPUs if that is much to do.
+pub(super) fn look(classes: &mut [(Class, &[f64])], columns: &Columns) {
     /// Looks at one host for one class that are worth a thread: some milliseconds, when starting it takes a tenth of one.
     /// Tests have few hosts.
     const LOOKS_MIN: usize = if cfg!(test) { 16 } else { 200_000 };
@@ -266,18 +305,22 @@ pub(super) fn look(classes: &mut [Class], columns: &Columns) {
 }
 
 /// A word of hosts after the other: what is read of a host is read once for all classes.
-fn look_alone(classes: &mut [Class], columns: &Columns) {
+fn look_alone(classes: &mut [(Class, &[f64])], columns: &Columns) {
     for start in (0..columns.len()).step_by(WORD) {
-        for class in &mut *classes {
+        for (class, _) in &mut *classes {
             class.add_word(start, columns.len().min(start + WORD), columns);
         }
     }
-    for class in classes {
-        class.sum_up(columns);
+    for (class, scores) in classes {
+        class.sum_up(columns, scores);
     }
 }
 
-fn chunk(values: &[f64], number: usize) -> &[f64] {
+fn highest_top(tops: &[Top]) -> f64 {
+    tops.iter().fold(NO, |best, top| if top.score > best { top.score } else { best })
+}
+
+fn chunk<T>(values: &[T], number: usize) -> &[T] {
     let start = number * BLOCK;
     &values[start..values.len().min(start + BLOCK)]
 }

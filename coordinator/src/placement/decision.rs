@@ -25,6 +25,10 @@ pub enum FilterName {
     CpuFeatures,
     /// A CPU model that it runs as it is.
     CpuModel,
+    /// Near the members of its groups.
+    Affinity,
+    /// Apart from the members of its groups.
+    AntiAffinity,
     /// vCPUs left.
     Vcpus,
     /// Memory left.
@@ -35,7 +39,7 @@ pub enum FilterName {
 
 impl FilterName {
     /// All, in the order in which they are asked.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Known,
         Self::Maintenance,
         Self::AllowList,
@@ -44,6 +48,8 @@ impl FilterName {
         Self::Labels,
         Self::CpuFeatures,
         Self::CpuModel,
+        Self::Affinity,
+        Self::AntiAffinity,
         Self::Vcpus,
         Self::Memory,
         Self::Disk,
@@ -61,6 +67,8 @@ impl FilterName {
             Self::Labels => "labels",
             Self::CpuFeatures => "cpu_features",
             Self::CpuModel => "cpu_model",
+            Self::Affinity => "affinity",
+            Self::AntiAffinity => "anti_affinity",
             Self::Vcpus => "vcpus",
             Self::Memory => "memory",
             Self::Disk => "disk",

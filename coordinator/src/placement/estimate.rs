@@ -5,7 +5,6 @@
 use std::{cmp::Ordering, collections::HashMap, sync::Arc};
 
 use super::{
-    class::Class,
     classes::Classes,
     columns::Columns,
     decision::{Candidate, Estimate},
@@ -13,6 +12,7 @@ use super::{
     explain,
     host::Resource,
     need::{Lists, Need},
+    related::Related,
     request::Question,
     weighers,
 };
@@ -33,11 +33,11 @@ pub(super) fn estimate(
 ) -> Estimate {
     let place = classes.place(&question.demand, question.profile, lists, columns);
     let class = classes.current(place, columns);
-    let mut estimate = Estimate { rejected: explain::rejected(&class.need, columns), ..Estimate::default() };
+    let mut estimate = Estimate { rejected: explain::rejected(class.need(), columns), ..Estimate::default() };
     let mut shared = Used::new();
     for (host, _) in class.fitting() {
-        let alone = fitting(&class.need, columns, host, &mut Used::new());
-        estimate.total = estimate.total.saturating_add(fitting(&class.need, columns, host, &mut shared));
+        let alone = fitting(class.need(), columns, host, &mut Used::new());
+        estimate.total = estimate.total.saturating_add(fitting(class.need(), columns, host, &mut shared));
         estimate.hosts.push((Arc::clone(&columns.host(host).name), alone));
     }
     estimate
@@ -113,7 +113,7 @@ fn lay(columns: &Columns, disks: &[(u64, Vec<u32>)], used: &mut Used) -> bool {
     true
 }
 
-/// The best hosts for one instance, best first.
+/// The best hosts for one instance, best first: those that break fewest of the rules that should hold, then by score.
 pub(super) fn candidates(
     question: &Question,
     lists: &Lists,
@@ -122,18 +122,24 @@ pub(super) fn candidates(
     candidates_max: usize,
 ) -> Vec<Candidate> {
     let place = classes.place(&question.demand, question.profile, lists, columns);
-    let class: &Class = classes.current(place, columns);
-    let mut hosts: Vec<(usize, f64)> = class.fitting().collect();
-    let better = |a: &(usize, f64), b: &(usize, f64)| {
-        b.1.partial_cmp(&a.1).unwrap_or(Ordering::Equal).then(a.0.cmp(&b.0))
+    let class = classes.current(place, columns);
+    let related = Related::of(question, columns);
+    let ranked = class.fitting().filter_map(|(host, score)| {
+        let broken = related.as_ref().map(|related| related.violations(0, &question.rules, columns, host));
+        Some((host, score, broken.unwrap_or(Some(0))?))
+    });
+    let mut hosts: Vec<(usize, f64, u32)> = ranked.collect();
+    let better = |a: &(usize, f64, u32), b: &(usize, f64, u32)| {
+        let by_score = b.1.partial_cmp(&a.1).unwrap_or(Ordering::Equal);
+        a.2.cmp(&b.2).then(by_score).then(a.0.cmp(&b.0))
     };
     if candidates_max < hosts.len() {
         hosts.select_nth_unstable_by(candidates_max, better);
         hosts.truncate(candidates_max);
     }
     hosts.sort_unstable_by(better);
-    let candidate = |(host, score): (usize, f64)| {
-        let weights = weighers::weights(class.need.added, &columns.row(host).load);
+    let candidate = |(host, score, _): (usize, f64, u32)| {
+        let weights = weighers::weights(class.need().added, &columns.row(host).load);
         Candidate { host: Arc::clone(&columns.host(host).name), score, weights }
     };
     hosts.into_iter().map(candidate).collect()

@@ -12,6 +12,7 @@ use super::{
     filters::{self, FILTERS},
     host::Resource,
     need::{Lists, Need},
+    related::Related,
     request::{Completeness, Demand, ForcedHost},
     solver::Then,
     weighers,
@@ -22,6 +23,7 @@ impl Run<'_> {
         let mut needs: HashMap<&Arc<Demand>, Need> = HashMap::new();
         let mut skipped: Vec<Miss> = Vec::new();
         let host = self.columns.index_of(&forced.name);
+        let mut related = Related::new(self.batch, self.columns);
         for (number, group) in self.batch.groups.iter().enumerate() {
             let count = group.count as usize;
             let start = self.spots.len();
@@ -29,6 +31,7 @@ impl Run<'_> {
                 .entry(&group.demand)
                 .or_insert_with(|| Need::new(&group.demand, Lists::default(), self.columns));
             if let Some(host) = host {
+                need.verdicts = None;
                 skipped.extend(passed_over(need, self.columns, host));
             }
             while self.spots.len() < start + count {
@@ -36,6 +39,14 @@ impl Run<'_> {
                     break;
                 };
                 self.take(&group.demand, spot);
+                let Some(related) = related.as_mut().filter(|_| !group.rules.is_empty()) else { continue };
+                if let Some(verdict) = related.verdict(number, &group.rules, spot.host) {
+                    need.verdicts = Some([(spot.host, verdict)].into());
+                }
+                related.join(&group.rules, spot.host);
+            }
+            if let Some(host) = host.filter(|_| need.verdicts.is_some()) {
+                skipped.extend(passed_over(need, self.columns, host));
             }
             if self.spots.len() < start + count {
                 let explanation = explain(need, self.columns, forced, host);

@@ -19,9 +19,13 @@ mod filters;
 mod forced;
 mod host;
 mod need;
+pub mod numa;
 mod pools;
 pub mod reference;
+mod related;
+mod relations;
 mod request;
+mod scores;
 mod solver;
 mod weighers;
 
@@ -30,8 +34,8 @@ pub use decision::{
 };
 pub use host::{AnswersTo, GuestCpu, HostPool, PlacementHost, Pool, PoolKey, Resource};
 pub use request::{
-    Batch, Completeness, Demand, DiskDemand, DiskPlace, ForcedHost, Group, InvalidMultiplier, MULTIPLIER_MAX,
-    Profile, Question, WeigherName,
+    AffinityPolicy, AffinityRule, Batch, Completeness, Demand, DiskDemand, DiskPlace, ForcedHost, Group,
+    InvalidMultiplier, MULTIPLIER_MAX, Member, Profile, Question, WeigherName,
 };
 pub use solver::{Solver, Taken, Then};
 

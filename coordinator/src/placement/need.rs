@@ -10,6 +10,7 @@ use super::{
     disks::{self, DiskPlan},
     distinct::UNKNOWN,
     host::GuestCpu,
+    related::HostVerdicts,
     request::Demand,
     weighers::Added,
 };
@@ -72,6 +73,8 @@ pub(super) struct Need {
     pub(super) vcpus: u64,
     pub(super) memory_bytes: u64,
     pub(super) lists: Lists,
+    /// What rules say of each host, where anybody wants to know it: see [`super::related`].
+    pub(super) verdicts: Option<HostVerdicts>,
     /// Of all disks together.
     pub(super) disk_total_bytes: u64,
     /// Of the smallest disk.
@@ -94,6 +97,7 @@ impl Need {
             vcpus,
             memory_bytes,
             lists,
+            verdicts: None,
             disk_total_bytes: sizes().fold(0, u64::saturating_add),
             disk_least_bytes: sizes().min().unwrap_or(0),
             arches: Vec::new(),

@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{
     host::{HostPool, PlacementHost, Pool, PoolKey, Resource},
-    request::{Batch, Completeness, Demand, DiskPlace},
+    request::{AffinityPolicy, AffinityRule, Batch, Completeness, Demand, DiskPlace, Group, Member},
     solver::Then,
     weighers::{Added, Load, score},
 };
@@ -28,6 +28,9 @@ struct Prepared {
     /// Every way to lay its disks, first choice first: numbers of pools and sizes.
     layouts: Vec<Vec<(usize, u64)>>,
 }
+
+/// A member of a group: its partition, and where it is.
+type Belongs = (Arc<str>, Option<Arc<str>>, Option<usize>);
 
 /// Where an instance goes: the number of the host by name, the score's bits, and the pools of its disks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,7 +163,71 @@ impl Reference {
         })
     }
 
-    fn best(&self, demand: &Arc<Demand>, admitted: &[bool], batch: &Batch) -> Option<(usize, f64, usize)> {
+    /// How many rules a host breaks that should hold; None: it breaks one that must.
+    fn broken(&self, group: &Group, batch: &Batch, members: &[Belongs], host: usize) -> Option<u32> {
+        let mut sum = 0;
+        for rule in &group.rules {
+            let domain = |host: usize| match &rule.topology_key {
+                None => Some(self.hosts[host].name.to_string()),
+                Some(key) => self.hosts[host].labels.get(&**key).cloned(),
+            };
+            let of_group = || members.iter().filter(|member| member.0 == rule.group);
+            let here = domain(host);
+            let there = || of_group().filter(|member| here.is_some() && member.2.and_then(domain) == here);
+            let others = |member: &&Belongs| rule.partition.is_none() || member.1 != rule.partition;
+            let broken = match rule.policy {
+                _ if here.is_none() => 1,
+                AffinityPolicy::Affinity | AffinityPolicy::SoftAffinity => {
+                    u32::from(of_group().count() > 0 && there().count() == 0)
+                }
+                AffinityPolicy::AntiAffinity | AffinityPolicy::SoftAntiAffinity => {
+                    u32::try_from(there().filter(others).count()).unwrap_or(u32::MAX)
+                }
+            };
+            if broken > 0 && matches!(rule.policy, AffinityPolicy::Affinity | AffinityPolicy::AntiAffinity) {
+                return None;
+            }
+            let is_ours = |member: &&Belongs| member.1 == rule.partition;
+            let known = |member: &&Belongs| member.2.and_then(domain).is_some();
+            let strays = rule.keeps_partitions_close()
+                && of_group().filter(known).any(|member| is_ours(&member))
+                && !there().any(|member| is_ours(&member));
+            // One more domain is worse than any other rule that should hold.
+            sum += broken + if strays { 1 << 20 } else { 0 };
+        }
+        Some(sum + u32::from(self.is_too_small_for_all(group, batch, members, host)))
+    }
+
+    /// The first of those that must share a host goes where all of the batch have room together.
+    fn is_too_small_for_all(&self, group: &Group, batch: &Batch, members: &[Belongs], host: usize) -> bool {
+        let on_one_host =
+            |rule: &&AffinityRule| rule.policy == AffinityPolicy::Affinity && rule.topology_key.is_none();
+        let founded = group
+            .rules
+            .iter()
+            .filter(on_one_host)
+            .find(|rule| members.iter().all(|member| member.0 != rule.group));
+        let Some(founded) = founded else { return false };
+        let (mut vcpus, mut memory) = (0, 0);
+        for group in &batch.groups {
+            for _ in group.rules.iter().filter(on_one_host).filter(|rule| rule.group == founded.group) {
+                vcpus += u64::from(group.demand.vcpus) * u64::from(group.count);
+                memory += group.demand.memory.0 * u64::from(group.count);
+            }
+        }
+        let has = |resource: Option<Resource>, asked: u64| {
+            resource.is_some_and(|resource| asked <= resource.headroom())
+        };
+        !has(self.figures[host].vcpus, vcpus) || !has(self.figures[host].memory, memory)
+    }
+
+    fn best(
+        &self,
+        (group, members): (&Group, &[Belongs]),
+        admitted: &[bool],
+        batch: &Batch,
+    ) -> Option<(usize, f64, usize)> {
+        let demand = &group.demand;
         let prepared = self.prepared.get(demand)?;
         let added = Added::new(u64::from(demand.vcpus), demand.memory.0);
         let has = |resource: &Option<Resource>, asked: u64| {
@@ -171,6 +238,7 @@ impl Reference {
                 })
         };
         let mut best: Option<(usize, f64, usize)> = None;
+        let mut fewest = u32::MAX;
         for (host, figures) in self.figures.iter().enumerate() {
             if !prepared[host].suits || !admitted[host] {
                 continue;
@@ -180,9 +248,11 @@ impl Reference {
             }
             let layouts = &prepared[host].layouts;
             let Some(layout) = layouts.iter().position(|layout| self.has_room(layout)) else { continue };
+            let Some(broken) = self.broken(group, batch, members, host) else { continue };
             let score = score(&batch.profile, added, &figures.load);
-            if best.is_none_or(|(_, highest, _)| score > highest) {
+            if best.is_none_or(|(_, highest, _)| broken < fewest || (broken == fewest && score > highest)) {
                 best = Some((host, score, layout));
+                fewest = broken;
             }
         }
         best
@@ -197,10 +267,22 @@ impl Reference {
         };
         let admitted: Vec<bool> = self.hosts.iter().map(is_admitted).collect();
         let mut found = Vec::new();
+        let number = |name: &Arc<str>| self.hosts.iter().position(|host| host.name == *name);
+        let belongs =
+            |member: &Member| (Arc::clone(&member.group), member.partition.clone(), number(&member.host));
+        let mut members: Vec<Belongs> = batch.members.iter().map(belongs).collect();
         for group in &batch.groups {
             self.prepare(&group.demand);
             for _ in 0..group.count {
-                let best = self.best(&group.demand, &admitted, batch);
+                let best = self.best((group, &members), &admitted, batch);
+                if let Some((host, ..)) = best {
+                    let mut joined: Vec<_> =
+                        group.rules.iter().map(|rule| (&rule.group, &rule.partition)).collect();
+                    joined.sort_unstable();
+                    joined.dedup();
+                    let joined = joined.into_iter();
+                    members.extend(joined.map(|(group, part)| (Arc::clone(group), part.clone(), Some(host))));
+                }
                 found.push(best.map(|(host, score, layout)| self.take(&group.demand, host, score, layout)));
             }
         }

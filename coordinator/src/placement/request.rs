@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+pub use vmuster_proto::model::AffinityPolicy;
 use vmuster_proto::model::{Bytes, FeatureSet};
 
 /// What one instance needs. Equal demands are one equivalence class: they are looked at once.
@@ -58,6 +59,49 @@ pub struct Group {
     pub demand: Arc<Demand>,
     /// How many.
     pub count: u32,
+    /// Where they may be beside others, and each other.
+    pub rules: Vec<AffinityRule>,
+}
+
+impl Group {
+    /// Without rules.
+    #[must_use]
+    pub const fn new(demand: Arc<Demand>, count: u32) -> Self {
+        Self { demand, count, rules: Vec::new() }
+    }
+}
+
+/// Where an instance may be beside the members of a group. It becomes one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AffinityRule {
+    /// The group's name.
+    pub group: Arc<str>,
+    /// What it wants.
+    pub policy: AffinityPolicy,
+    /// Hosts with the same value of this label are one domain. None: each host is one.
+    pub topology_key: Option<Arc<str>>,
+    /// Members of one partition do not count as others to each other: only partitions are kept apart. None: each instance
+    /// is apart from all. In domains of a label a partition keeps to those it has, if any host there can take it.
+    pub partition: Option<Arc<str>>,
+}
+
+impl AffinityRule {
+    /// Whether members of one partition are better off in one domain: else a few of them would be in all, and no other
+    /// partition would find one.
+    pub(super) fn keeps_partitions_close(&self) -> bool {
+        !self.policy.is_together() && self.partition.is_some() && self.topology_key.is_some()
+    }
+}
+
+/// An instance that is in a group already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The group's name.
+    pub group: Arc<str>,
+    /// Of the group.
+    pub partition: Option<Arc<str>>,
+    /// Where it is, or goes.
+    pub host: Arc<str>,
 }
 
 /// How much of a batch must be placed for any of it to count.
@@ -85,6 +129,8 @@ pub struct ForcedHost {
 pub struct Batch {
     /// Placed in this order, each instance on what those before it left.
     pub groups: Vec<Group>,
+    /// Members of the groups that rules name, of before.
+    pub members: Vec<Member>,
     /// Only these hosts. None: all.
     pub admitted: Option<BTreeSet<Arc<str>>>,
     /// None of these.
@@ -103,6 +149,7 @@ impl Batch {
     pub fn new(groups: Vec<Group>) -> Self {
         Self {
             groups,
+            members: Vec::new(),
             admitted: None,
             excluded: BTreeSet::new(),
             forced: None,
@@ -117,6 +164,10 @@ impl Batch {
 pub struct Question {
     /// What it needs.
     pub demand: Arc<Demand>,
+    /// Where it may be beside others.
+    pub rules: Vec<AffinityRule>,
+    /// Members of the groups that rules name.
+    pub members: Vec<Member>,
     /// Only these hosts. None: all.
     pub admitted: Option<BTreeSet<Arc<str>>>,
     /// None of these.
@@ -129,7 +180,14 @@ impl Question {
     /// On any host, packed.
     #[must_use]
     pub fn new(demand: Arc<Demand>) -> Self {
-        Self { demand, admitted: None, excluded: BTreeSet::new(), profile: Profile::PACK }
+        Self {
+            demand,
+            rules: Vec::new(),
+            members: Vec::new(),
+            admitted: None,
+            excluded: BTreeSet::new(),
+            profile: Profile::PACK,
+        }
     }
 }
 

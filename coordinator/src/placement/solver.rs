@@ -21,6 +21,7 @@ use super::{
     forced,
     host::{PlacementHost, Pool, PoolKey},
     need::{Lists, Need},
+    related::Related,
     request::{Batch, Demand, ForcedHost, Question},
 };
 
@@ -181,7 +182,9 @@ impl Solver {
     pub fn explain(&mut self, question: &Question, forced: Option<&ForcedHost>) -> Explanation {
         self.settle();
         let lists = Lists::new(question.admitted.as_ref(), &question.excluded, &self.columns);
-        let need = Need::new(&question.demand, lists, &self.columns);
+        let mut need = Need::new(&question.demand, lists, &self.columns);
+        let related = Related::of(question, &self.columns);
+        need.verdicts = related.map(|related| related.verdicts(0, &question.rules, &self.columns));
         match forced {
             None => explain::explain(&need, &self.columns),
             Some(forced) => {

@@ -11,7 +11,7 @@ use vmuster_proto::model::{
 
 use super::{asked::Asked, planner::Planner};
 use crate::placement::{
-    self, Batch, Decision, Demand, Explanation, FilterName, Lack, Miss, PoolKey, Question, Rejected,
+    self, Batch, Decision, Explanation, FilterName, Group, Lack, Miss, PoolKey, Question, Rejected,
 };
 
 /// Groups explained, and whose candidates are told; each costs a look at all hosts.
@@ -175,7 +175,7 @@ fn candidates(asked: &Asked<'_>, batch: &Batch, planner: &mut Planner) -> BTreeM
     }
     let groups = batch.groups.iter().zip(0_u32..).take(EXPLAINED_MAX);
     let ranked = groups.map(|(group, index)| {
-        let found = planner.solver.candidates(&question(batch, &group.demand), max);
+        let found = planner.solver.candidates(&question(batch, group), max);
         let told = found.into_iter().map(|candidate| Candidate {
             host: candidate.host.to_string(),
             score: candidate.score,
@@ -197,7 +197,7 @@ fn explanations(asked: &Asked<'_>, batch: &Batch, planner: &mut Planner) -> Vec<
     }
     let groups = batch.groups.iter().zip(0_u32..).take(EXPLAINED_MAX);
     let explained = groups.map(|(group, index)| {
-        let explanation = planner.solver.explain(&question(batch, &group.demand), batch.forced.as_ref());
+        let explanation = planner.solver.explain(&question(batch, group), batch.forced.as_ref());
         GroupExplanation {
             group: index,
             filters: counts(&explanation.rejected),
@@ -208,10 +208,13 @@ fn explanations(asked: &Asked<'_>, batch: &Batch, planner: &mut Planner) -> Vec<
     explained.collect()
 }
 
-/// About one demand, of the hosts of a batch.
-pub(super) fn question(batch: &Batch, demand: &Arc<Demand>) -> Question {
+/// About a further instance of a group, of the hosts of its batch.
+pub(super) fn question(batch: &Batch, group: &Group) -> Question {
+    let has_rules = !group.rules.is_empty();
     Question {
-        demand: Arc::clone(demand),
+        demand: Arc::clone(&group.demand),
+        rules: group.rules.clone(),
+        members: if has_rules { batch.members.clone() } else { Vec::new() },
         admitted: batch.admitted.clone(),
         excluded: batch.excluded.clone(),
         profile: batch.profile,

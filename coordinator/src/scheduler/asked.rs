@@ -2,17 +2,17 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
-use vmuster_proto::model::{Completeness, DiskPlace, InstanceTemplate, PlaceRequest, Purpose};
+use vmuster_proto::model::{AffinityRule, Completeness, DiskPlace, InstanceTemplate, PlaceRequest, Purpose};
 
 use super::{PlaceError, planner::Planner};
 use crate::{
-    claims::{ClaimBook, InstanceId},
+    claims::{Claim, ClaimBook, InstanceId},
     hosts::{Registry, Scope, registered},
-    placement::{self, Batch, Demand, DiskDemand, ForcedHost, Group, Profile, WeigherName},
+    placement::{self, Batch, Demand, DiskDemand, ForcedHost, Group, Member, Profile, WeigherName},
 };
 
 /// A request with the registry's names.
@@ -48,6 +48,13 @@ impl<'a> Asked<'a> {
             let problem = "does not go with hosts or exclude_hosts".to_owned();
             return Err(PlaceError::Invalid { field: "forced_host", problem });
         }
+        let has_hard_rules =
+            request.groups.iter().any(|group| group.rules.iter().any(|rule| rule.policy.is_required()));
+        if request.purpose == Purpose::Move && has_hard_rules && request.completeness != Completeness::All {
+            // Those that stay where they are would be where the rules were not asked.
+            let problem = "must be all where instances with rules that are not soft move".to_owned();
+            return Err(PlaceError::Invalid { field: "completeness", problem });
+        }
         let admitted = (!request.hosts.is_empty()).then(|| scope.names.iter().map(name).collect());
         let uuids = request.groups.iter().flat_map(|group| &group.uuids);
         let instances = uuids.map(|uuid| {
@@ -56,6 +63,7 @@ impl<'a> Asked<'a> {
         });
         let batch = Batch {
             groups: groups(request),
+            members: Vec::new(),
             admitted,
             excluded: scope.exclude.iter().map(name).collect(),
             forced,
@@ -74,13 +82,23 @@ impl<'a> Asked<'a> {
         &self.scope
     }
 
-    /// What moves does not move to where it is. Where instances come from several hosts, none goes to any of them.
+    /// With the members its groups have already. What moves does not move to where it is; where instances come from several
+    /// hosts, none goes to any of them.
     pub(super) fn batch_for<'b>(&'b self, planner: &Planner, book: &ClaimBook) -> Cow<'b, Batch> {
-        if self.request.purpose == Purpose::New || self.batch.forced.is_some() {
+        let moves = self.request.purpose == Purpose::Move && self.batch.forced.is_none();
+        let groups: BTreeSet<&Arc<str>> =
+            self.batch.groups.iter().flat_map(|group| &group.rules).map(|rule| &rule.group).collect();
+        if !moves && groups.is_empty() {
             return Cow::Borrowed(&self.batch);
         }
         let mut batch = self.batch.clone();
-        for instance in &self.instances {
+        let own: HashSet<InstanceId> = self.instances.iter().copied().collect();
+        for group in groups {
+            // Where it is now is nothing to an instance that is placed anew.
+            let others = book.in_group(group).filter(|claim| !own.contains(&claim.instance));
+            batch.members.extend(others.flat_map(|claim| members(claim, group, planner)));
+        }
+        for instance in self.instances.iter().filter(|_| moves) {
             let claimed = book.of(*instance).map(|claim| claim.host.as_str());
             let there = planner.hosts_of(*instance).iter().map(String::as_str);
             batch.excluded.extend(claimed.chain(there).map(Arc::from));
@@ -97,13 +115,41 @@ impl<'a> Asked<'a> {
     }
 }
 
+/// Where it was promised, and where it was seen: it may have been moved without a claim.
+fn members(claim: &Claim, group: &Arc<str>, planner: &Planner) -> Vec<Member> {
+    let Some(membership) = claim.groups.iter().find(|membership| membership.group == **group) else {
+        return Vec::new();
+    };
+    let mut hosts: Vec<&str> = planner.hosts_of(claim.instance).iter().map(String::as_str).collect();
+    if !hosts.contains(&claim.host.as_str()) {
+        hosts.push(&claim.host);
+    }
+    let member = |host: &str| Member {
+        group: Arc::clone(group),
+        partition: membership.partition.as_deref().map(Arc::from),
+        host: host.into(),
+    };
+    hosts.into_iter().map(member).collect()
+}
+
+fn rule(rule: &AffinityRule) -> placement::AffinityRule {
+    let AffinityRule { group, policy, topology_key, partition } = rule;
+    placement::AffinityRule {
+        group: group.as_str().into(),
+        policy: *policy,
+        topology_key: topology_key.as_deref().map(Arc::from),
+        partition: partition.as_deref().map(Arc::from),
+    }
+}
+
 /// Groups with equal templates share one demand.
 fn groups(request: &PlaceRequest) -> Vec<Group> {
     let mut demands = HashMap::<Demand, Arc<Demand>>::new();
     let groups = request.groups.iter().map(|group| {
         let demand = demand(&group.template);
         let shared = demands.entry(demand.clone()).or_insert_with(|| Arc::new(demand));
-        Group { demand: Arc::clone(shared), count: u32::try_from(group.uuids.len()).unwrap_or(u32::MAX) }
+        let count = u32::try_from(group.uuids.len()).unwrap_or(u32::MAX);
+        Group { rules: group.rules.iter().map(rule).collect(), ..Group::new(Arc::clone(shared), count) }
     });
     groups.collect()
 }

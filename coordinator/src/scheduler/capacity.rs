@@ -35,6 +35,8 @@ impl Scheduler {
         let mut demand = demand(template);
         demand.arch = demand.arch.or_else(|| scope.arch.clone());
         let question = Question {
+            rules: Vec::new(),
+            members: Vec::new(),
             demand: Arc::new(demand),
             admitted: Some(admitted),
             excluded: std::collections::BTreeSet::new(),

@@ -175,5 +175,6 @@ pub(super) fn report(claim: &Claim) -> ClaimReport {
         expires_at: claim.expires_at,
         observed_at: claim.observed_at,
         first_missing_at: claim.first_missing_at,
+        groups: claim.groups.iter().map(ToString::to_string).collect(),
     }
 }

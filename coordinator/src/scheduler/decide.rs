@@ -1,12 +1,7 @@
 //! One decision: who is asked before it, what it changes, when it is answered.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use sha2::{Digest as _, Sha256};
 use tokio::{
     task::JoinHandle,
     time::{Instant, timeout_at},
@@ -14,15 +9,15 @@ use tokio::{
 use vmuster_proto::model::{PlaceAnswer, PlaceRequest, Purpose, Timestamp};
 
 use super::{
-    ClaimsError, PlaceError, Scheduler, VERIFICATIONS_MAX, answer, asked::Asked, known::Young,
+    ClaimsError, PlaceError, Scheduler, VERIFICATIONS_MAX, answer,
+    asked::Asked,
+    known::Young,
     planner::Planner,
+    promised::{new_claims, placed},
 };
 use crate::{
-    claims::{
-        self, Change, ChangeError, ClaimedDisk, ClaimedResources, CommitError, Holdings, InstanceId, Lookup,
-        NewClaim, Pending, Remembered, hold_until,
-    },
-    placement::{self, Batch, Decision, Demand, Taken, Then},
+    claims::{self, Change, ChangeError, CommitError, Holdings, Lookup, Pending, Remembered, hold_until},
+    placement::{Batch, Decision, Demand, Taken, Then},
 };
 
 /// A disk that hangs for longer keeps nobody waiting: its callers' deadlines are over.
@@ -234,7 +229,7 @@ impl Scheduler {
     ) -> Result<(PlaceAnswer, Vec<Change>), PlaceError> {
         let mut changes = Vec::new();
         if decision.is_granted && decision.placed_count > 0 {
-            match holdings.book.admit(new_claims(asked, decision, now, until)) {
+            match holdings.book.admit(new_claims(&holdings.book, asked, decision, now, until)) {
                 Ok(admitted) => changes = admitted,
                 Err(conflict) => {
                     give_back(asked, decision, planner);
@@ -286,8 +281,12 @@ fn stale_refusing(batch: &Batch, planner: &mut Planner, young: &Young) -> Vec<St
         hosts.insert(Arc::clone(&forced.name));
     } else {
         for group in &batch.groups {
+            if !group.rules.is_empty() {
+                // Only their answers end claims of members that are gone.
+                hosts.extend(batch.members.iter().map(|member| Arc::clone(&member.host)));
+            }
             if seen.insert(Arc::as_ptr(&group.demand)) {
-                hosts.extend(planner.solver.suiting(&answer::question(batch, &group.demand)));
+                hosts.extend(planner.solver.suiting(&answer::question(batch, group)));
             }
         }
     }
@@ -328,68 +327,8 @@ fn no_conflicts(asked: &Asked<'_>, planner: &Planner, holdings: &Holdings) -> Re
     Ok(())
 }
 
-/// What was placed, in the request's order: instance, its demand, where.
-fn placed<'d>(
-    asked: &'d Asked<'_>,
-    decision: &'d Decision,
-) -> impl Iterator<Item = (InstanceId, &'d Demand, &'d placement::Placed)> {
-    let demands = asked.batch().groups.iter();
-    let demands = demands.flat_map(|group| std::iter::repeat_n(&*group.demand, group.count as usize));
-    let all = asked.instances.iter().zip(demands).zip(&decision.placements);
-    all.filter_map(|((instance, demand), placed)| Some((*instance, demand, placed.as_ref()?)))
-}
-
 fn give_back(asked: &Asked<'_>, decision: &Decision, planner: &mut Planner) {
     for (_, demand, placed) in placed(asked, decision) {
         planner.solver.release(&placed.host, &Taken::of(demand, placed));
     }
-}
-
-fn new_claims(
-    asked: &Asked<'_>,
-    decision: &Decision,
-    created_at: Timestamp,
-    expires_at: Timestamp,
-) -> Vec<NewClaim> {
-    let mut signatures = HashMap::<*const Demand, String>::new();
-    let claim = |(instance, demand, placed): (InstanceId, &Demand, &placement::Placed)| {
-        let signature = signatures.entry(std::ptr::from_ref(demand)).or_insert_with(|| signature(demand));
-        let disks = demand.disks.iter().zip(&placed.disks).filter_map(|(disk, pool)| {
-            Some(ClaimedDisk { pool: pool.as_ref()?.as_str().to_owned(), size_bytes: disk.size })
-        });
-        NewClaim {
-            instance,
-            host: placed.host.to_string(),
-            resources: ClaimedResources {
-                vcpus: u64::from(demand.vcpus),
-                memory_bytes: demand.memory,
-                disks: disks.collect(),
-            },
-            purpose: asked.request.purpose,
-            request_id: asked.request.request_id.clone(),
-            signature: signature.clone(),
-            groups: Vec::new(),
-            over_committed: placed.is_over_committed,
-            created_at,
-            expires_at,
-        }
-    };
-    placed(asked, decision).map(claim).collect()
-}
-
-/// Characters of a signature: enough to tell what one cluster asks for apart.
-const SIGNATURE_LENGTH: usize = 16;
-
-/// The same for the same demand, in whatever order its features came and whoever counts them.
-fn signature(demand: &Demand) -> String {
-    let Demand { vcpus, memory, disks, required, forbidden, cpu_model, arch, labels } = demand;
-    let (required, forbidden) = (required.names(), forbidden.names());
-    let text = format!(
-        "{vcpus} {} {disks:?} {required:?} {forbidden:?} {cpu_model:?} {arch:?} {labels:?}",
-        memory.0
-    );
-    let digest = Sha256::digest(text);
-    let mut signature: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    signature.truncate(SIGNATURE_LENGTH);
-    signature
 }

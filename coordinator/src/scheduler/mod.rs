@@ -12,6 +12,7 @@ mod error;
 mod instances;
 mod known;
 mod planner;
+mod promised;
 mod rows;
 mod usage;
 

@@ -108,7 +108,7 @@ impl World {
     fn place(&mut self, instance: u128, demand: &Demand) -> Option<String> {
         let batch = Batch {
             completeness: Completeness::All,
-            ..Batch::new(vec![Group { demand: Arc::new(demand.clone()), count: 1 }])
+            ..Batch::new(vec![Group::new(Arc::new(demand.clone()), 1)])
         };
         let decision: Decision = self.planner.solver.decide(&batch, Then::Keep);
         let placed = decision.placements.first()?.as_ref()?;

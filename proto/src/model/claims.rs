@@ -56,6 +56,8 @@ pub struct ClaimReport {
     pub observed_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_missing_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
 }
 
 /// An instance: a guest, a claim, or both.

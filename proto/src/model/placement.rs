@@ -65,6 +65,52 @@ pub struct InstanceGroup {
     pub template: InstanceTemplate,
     /// Which they are.
     pub uuids: Vec<String>,
+    /// Where they may be beside others.
+    pub rules: Vec<AffinityRule>,
+}
+
+/// What a rule wants, as Nova's server groups name it. A domain is a host, or all hosts with one value of a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AffinityPolicy {
+    /// In a domain that has members. The first is free.
+    Affinity,
+    /// In a domain that has none.
+    AntiAffinity,
+    /// In a domain that has members, if any can take it.
+    SoftAffinity,
+    /// In a domain that has as few as possible.
+    SoftAntiAffinity,
+}
+
+impl AffinityPolicy {
+    /// Whether it wants members in one place.
+    #[must_use]
+    pub const fn is_together(self) -> bool {
+        matches!(self, Self::Affinity | Self::SoftAffinity)
+    }
+
+    /// Whether a host that it does not want is refused.
+    #[must_use]
+    pub const fn is_required(self) -> bool {
+        matches!(self, Self::Affinity | Self::AntiAffinity)
+    }
+}
+
+/// Where an instance may be beside the members of a group. It becomes one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AffinityRule {
+    /// The group's name: of the cluster, for all requests.
+    pub group: String,
+    /// What it wants.
+    pub policy: AffinityPolicy,
+    /// The label whose values are the domains. None: each host is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topology_key: Option<String>,
+    /// Members of one partition may meet. None: apart from all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partition: Option<String>,
 }
 
 /// How many must find a host.

@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use vmuster_proto::{
     convert::{self, place_request},
     model::{
-        Bytes, Candidate, ClaimReport, ClaimState, Completeness, DiskDemand, DiskPlace, FeatureSet,
-        FilterCount, Freshness, GroupExplanation, HostStanding, InstanceGroup, InstanceTemplate, JudgedHost,
-        NearMiss, PlaceAnswer, PlaceRequest, Placement, Problem, ProblemKind, Purpose, Refusal, Shortage,
-        Timestamp, WeigherProfile,
+        AffinityPolicy, AffinityRule, Bytes, Candidate, ClaimReport, ClaimState, Completeness, DiskDemand,
+        DiskPlace, FeatureSet, FilterCount, Freshness, GroupExplanation, HostStanding, InstanceGroup,
+        InstanceTemplate, JudgedHost, NearMiss, PlaceAnswer, PlaceRequest, Placement, Problem, ProblemKind,
+        Purpose, Refusal, Shortage, Timestamp, WeigherProfile,
     },
     pb,
 };
@@ -33,6 +33,15 @@ fn template() -> InstanceTemplate {
     }
 }
 
+fn rule(group: &str, policy: AffinityPolicy, topology_key: Option<&str>) -> AffinityRule {
+    AffinityRule {
+        group: group.to_owned(),
+        policy,
+        topology_key: topology_key.map(str::to_owned),
+        partition: Some("1".to_owned()),
+    }
+}
+
 fn request() -> PlaceRequest {
     PlaceRequest {
         request_id: "one".to_owned(),
@@ -41,6 +50,12 @@ fn request() -> PlaceRequest {
             name: "web".to_owned(),
             template: template(),
             uuids: vec![UUID.to_owned()],
+            rules: vec![
+                rule("db", AffinityPolicy::AntiAffinity, Some("rack")),
+                rule("db", AffinityPolicy::SoftAntiAffinity, None),
+                AffinityRule { partition: None, ..rule("app", AffinityPolicy::Affinity, None) },
+                AffinityRule { partition: None, ..rule("app/x", AffinityPolicy::SoftAffinity, None) },
+            ],
         }],
         completeness: Completeness::AtLeast(1),
         hosts: vec!["kvm-01".to_owned()],
@@ -121,6 +136,18 @@ fn what_makes_no_sense_is_named() {
         ("groups[0].template.forbidden_features", |r| {
             template(r).forbidden_features.push("aes".to_owned());
         }),
+        ("groups[0].rules[0].policy", |r| r.groups[0].rules[0].policy = 0),
+        ("groups[0].rules[0].group", |r| r.groups[0].rules[0].group = "a=b".to_owned()),
+        ("groups[0].rules[0].group", |r| r.groups[0].rules[0].group = "x".repeat(64)),
+        ("groups[0].rules[1].group", |r| r.groups[0].rules[1] = r.groups[0].rules[0].clone()),
+        ("groups[0].rules[2].policy", |r| {
+            let opposite = pb::AffinityRule { policy: 1, ..r.groups[0].rules[0].clone() };
+            r.groups[0].rules.insert(2, opposite);
+        }),
+        ("groups[0].rules[0].topology_key", |r| r.groups[0].rules[0].topology_key = Some(String::new())),
+        ("groups[0].rules[1].partition", |r| r.groups[0].rules[1].partition = Some("2".to_owned())),
+        ("groups[0].rules[0].partition", |r| r.groups[0].rules[0].partition = Some("a b".to_owned())),
+        ("groups[0].rules", |r| r.groups[0].rules = vec![r.groups[0].rules[0].clone(); 9]),
         ("groups[0].template.arch", |r| template(r).arch = Some(String::new())),
     ];
     for (number, (field, change)) in cases.iter().enumerate() {
@@ -223,6 +250,7 @@ fn claims_come_through_as_they_are() {
             expires_at: Some(at(2)),
             observed_at: Some(at(3)),
             first_missing_at: Some(at(4)),
+            groups: vec!["db".to_owned(), "db=1".to_owned()],
         };
         assert_eq!(convert::claims(vec![(&claim).into()]), Ok(vec![claim]));
     }

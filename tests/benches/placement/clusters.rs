@@ -91,7 +91,7 @@ pub(crate) fn demands(count: usize) -> Vec<Arc<Demand>> {
 /// So many instances, one a group, of random demands: no two neighbours need be of one class.
 pub(crate) fn mixed(demands: &[Arc<Demand>], count: usize) -> Batch {
     let mut rng = fastrand::Rng::with_seed(2);
-    let group = |_| Group { demand: Arc::clone(&demands[rng.usize(0..demands.len())]), count: 1 };
+    let group = |_| Group::new(Arc::clone(&demands[rng.usize(0..demands.len())]), 1);
     let mut batch = Batch::new((0..count).map(group).collect());
     batch.completeness = Completeness::BestEffort;
     batch
@@ -100,9 +100,8 @@ pub(crate) fn mixed(demands: &[Arc<Demand>], count: usize) -> Batch {
 /// So many groups of so many instances.
 pub(crate) fn grouped(demands: &[Arc<Demand>], count: usize) -> Batch {
     let share = |number: usize| count / demands.len() + usize::from(number < count % demands.len());
-    let group = |(number, demand): (usize, &Arc<Demand>)| Group {
-        demand: Arc::clone(demand),
-        count: u32::try_from(share(number)).expect("few"),
+    let group = |(number, demand): (usize, &Arc<Demand>)| {
+        Group::new(Arc::clone(demand), u32::try_from(share(number)).expect("few"))
     };
     let mut batch = Batch::new(demands.iter().enumerate().map(group).collect());
     batch.completeness = Completeness::BestEffort;

@@ -33,7 +33,7 @@ pub(crate) fn measure() -> bool {
         for ((jobs, pods), times) in SHAPES.iter().zip(&mut times) {
             let mut solver = clusters::solver(&hosts, &pools);
             solver.decide(&Batch::new(Vec::new()), Then::Undo);
-            let batch = Batch::new(vec![Group { demand: Arc::clone(&demands[0]), count: *pods }]);
+            let batch = Batch::new(vec![Group::new(Arc::clone(&demands[0]), *pods)]);
             let (time, granted) =
                 timed(|| (0..*jobs).filter(|_| solver.decide(&batch, Then::Keep).is_granted).count());
             assert_eq!(granted, *jobs as usize);

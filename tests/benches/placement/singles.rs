@@ -20,7 +20,7 @@ fn warm(host_count: usize) {
     let mut times = Vec::with_capacity(DECISIONS);
     for number in 0..DECISIONS {
         let demand = &demands[rng.usize(0..demands.len())];
-        let batch = Batch::new(vec![Group { demand: Arc::clone(demand), count: 1 }]);
+        let batch = Batch::new(vec![Group::new(Arc::clone(demand), 1)]);
         let (time, decision) = timed(|| solver.decide(&batch, Then::Keep));
         let placed = decision.placements[0].as_ref().expect("placed");
         held.push((Arc::clone(&placed.host), Taken::of(demand, placed)));
@@ -49,7 +49,7 @@ fn cold(host_count: usize) {
     solver.decide(&Batch::new(Vec::new()), Then::Undo);
     let times = clusters::demands(200)
         .into_iter()
-        .map(|demand| timed(|| solver.decide(&Batch::new(vec![Group { demand, count: 1 }]), Then::Undo)).0);
+        .map(|demand| timed(|| solver.decide(&Batch::new(vec![Group::new(demand, 1)]), Then::Undo)).0);
     let times: Vec<Duration> = times.collect();
     let beside = format!("p99 {:.1?}", percentile(times.clone(), 99));
     row(&format!("one instance, {host_count} hosts, a new class, p50"), percentile(times, 50), None, &beside);
@@ -61,7 +61,7 @@ fn refused(host_count: usize) {
     let mut solver = clusters::solver(&hosts, &pools);
     let mut demand = (*clusters::demands(1)[0]).clone();
     demand.vcpus = 1000;
-    let batch = Batch::new(vec![Group { demand: Arc::new(demand), count: 1 }]);
+    let batch = Batch::new(vec![Group::new(Arc::new(demand), 1)]);
     let times: Vec<Duration> = (0..200).map(|_| timed(|| solver.decide(&batch, Then::Undo)).0).collect();
     row(
         &format!("one instance refused and explained, {host_count} hosts, p50"),
@@ -79,7 +79,7 @@ fn two_hundred() -> bool {
         let mut solver = clusters::solver(&hosts, &pools);
         let placed = (0..200).filter(|number| {
             let demand = Arc::clone(&demands[number % CLASSES]);
-            solver.decide(&Batch::new(vec![Group { demand, count: 1 }]), Then::Keep).is_granted
+            solver.decide(&Batch::new(vec![Group::new(demand, 1)]), Then::Keep).is_granted
         });
         assert_eq!(placed.count(), 200);
     };

@@ -76,6 +76,18 @@ pub(crate) struct PlaceArguments {
         "vcpus", "memory", "disks", "require", "forbid", "cpu_model", "arch", "labels", "count", "uuid"
     ])]
     pub(crate) file: Option<PathBuf>,
+    /// On the host that has members of this group, or @LABEL: where hosts have the same value of this label
+    #[arg(long, value_name = "GROUP[@LABEL]", conflicts_with = "file")]
+    pub(crate) affinity: Vec<String>,
+    /// On a host, or where hosts have a value of this label, that has no member of this group; they become members
+    #[arg(long, value_name = "GROUP[@LABEL]", conflicts_with = "file")]
+    pub(crate) anti_affinity: Vec<String>,
+    /// As --affinity, if any host allows it
+    #[arg(long, value_name = "GROUP[@LABEL]", conflicts_with = "file")]
+    pub(crate) soft_affinity: Vec<String>,
+    /// Where as few members of this group are as possible
+    #[arg(long, value_name = "GROUP[@LABEL]", conflicts_with = "file")]
+    pub(crate) soft_anti_affinity: Vec<String>,
     /// Promise it; else only tell
     #[arg(long)]
     pub(crate) claim: bool,

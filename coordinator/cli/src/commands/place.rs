@@ -8,8 +8,8 @@ use std::{
 
 use uuid::Uuid;
 use vmuster_proto::model::{
-    Completeness, FeatureSet, Freshness, InstanceGroup, InstanceTemplate, JudgedHost, PlaceAnswer,
-    PlaceRequest, Purpose, WeigherProfile,
+    AffinityPolicy, AffinityRule, Completeness, FeatureSet, Freshness, InstanceGroup, InstanceTemplate,
+    JudgedHost, PlaceAnswer, PlaceRequest, Purpose, WeigherProfile,
 };
 
 use crate::{
@@ -118,7 +118,23 @@ fn group(arguments: &PlaceArguments, uuid_of: impl Fn(usize) -> String) -> Resul
         [] => (0..arguments.count as usize).map(uuid_of).collect(),
         uuids => uuids.to_vec(),
     };
-    Ok(InstanceGroup { name: String::new(), template: template(&arguments.flavor)?, uuids })
+    let rules = [
+        (&arguments.affinity, AffinityPolicy::Affinity),
+        (&arguments.anti_affinity, AffinityPolicy::AntiAffinity),
+        (&arguments.soft_affinity, AffinityPolicy::SoftAffinity),
+        (&arguments.soft_anti_affinity, AffinityPolicy::SoftAntiAffinity),
+    ];
+    let rules =
+        rules.into_iter().flat_map(|(rules, policy)| rules.iter().map(move |text| rule(text, policy)));
+    let template = template(&arguments.flavor)?;
+    Ok(InstanceGroup { name: String::new(), template, uuids, rules: rules.collect() })
+}
+
+/// "db" or "db@rack".
+fn rule(text: &str, policy: AffinityPolicy) -> AffinityRule {
+    let (group, key) = text.split_once('@').map_or((text, None), |(group, key)| (group, Some(key)));
+    let topology_key = key.map(str::to_owned);
+    AffinityRule { group: group.to_owned(), policy, topology_key, partition: None }
 }
 
 fn template(flavor: &FlavorArguments) -> Result<InstanceTemplate, Failure> {

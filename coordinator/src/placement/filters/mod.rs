@@ -3,16 +3,17 @@
 //! Knows one demand and one host at a time, as columns. Must not know which host is best, nor other instances. Whether a
 //! host passes is all that a search asks; what it lacks, and the words for it, are only for what was refused.
 //!
-//! A new filter (cells and pins, devices, groups) goes into [`FILTERS`] at its place in the order; if what it asks is
+//! A new filter (cells and pins, devices) goes into [`FILTERS`] at its place in the order; if what it asks is
 //! consumed, into [`fits`] as well.
 
+mod affinity;
 mod capacity;
 mod facts;
 
 use std::ops::Range;
 
 use super::{
-    columns::Columns,
+    columns::{Columns, Row},
     decision::{FilterName, Lack, Miss},
     need::Need,
 };
@@ -46,7 +47,8 @@ pub(super) trait Filter: Sync {
     /// For each of these hosts, whether it passes this filter too.
     fn pass(&self, need: &Need, columns: &Columns, hosts: Range<usize>, passing: &mut [bool]) {
         for (host, passing) in hosts.zip(passing) {
-            *passing = *passing && self.passes(need, columns, host);
+            // Asked of all: which way a branch goes cannot be guessed.
+            *passing &= self.passes(need, columns, host);
         }
     }
 
@@ -67,6 +69,8 @@ pub(super) const FILTERS: [&dyn Filter; FilterName::ALL.len()] = [
     &facts::Labels,
     &facts::CpuFeatures,
     &facts::CpuModel,
+    &affinity::Beside::Together,
+    &affinity::Beside::Apart,
     &capacity::Vcpus,
     &capacity::Memory,
     &capacity::Disk,
@@ -76,9 +80,14 @@ pub(super) const FILTERS: [&dyn Filter; FilterName::ALL.len()] = [
 /// each host.
 #[inline]
 pub(super) fn fits(need: &Need, columns: &Columns, host: usize) -> bool {
-    capacity::Vcpus.passes(need, columns, host)
-        && capacity::Memory.passes(need, columns, host)
+    has_vcpus_and_memory(need.vcpus, need.memory_bytes, columns.row(host))
         && capacity::Disk.passes(need, columns, host)
+}
+
+/// What the filters of vCPUs and of memory say.
+#[inline]
+pub(super) fn has_vcpus_and_memory(vcpus: u64, memory_bytes: u64, row: &Row) -> bool {
+    (vcpus <= u64::from(row.vcpus_room)) & (memory_bytes <= row.memory_room)
 }
 
 /// Whether a host does in all that no placement changes.

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::world::{World, random_batch, random_demand};
 use crate::placement::{
-    Batch, Completeness, Demand, DiskPlace, Group, Placed, PlacementHost, PoolKey, Question, Resource, Taken,
-    Then,
+    AffinityPolicy, AffinityRule, Batch, Completeness, Demand, DiskPlace, Group, Member, Placed,
+    PlacementHost, PoolKey, Question, Resource, Taken, Then,
 };
 
 fn has(resource: Option<Resource>, asked: u64) -> bool {
@@ -80,6 +80,36 @@ fn can_hold(world: &World, batch: &Batch, host: &PlacementHost, demand: &Demand)
         && ways.iter().any(|way| pools_have(world, way))
 }
 
+/// Whether every rule that must hold does, with these members.
+fn may_be(world: &World, group: &Group, members: &[Member], host: &Arc<str>) -> bool {
+    let domain = |rule: &AffinityRule, host: &Arc<str>| match &rule.topology_key {
+        None => Some(host.to_string()),
+        Some(key) => world.hosts[host].labels.get(&**key).cloned(),
+    };
+    let required =
+        |rule: &&AffinityRule| matches!(rule.policy, AffinityPolicy::Affinity | AffinityPolicy::AntiAffinity);
+    group.rules.iter().filter(required).all(|rule| {
+        let Some(here) = domain(rule, host) else { return false };
+        let of_group: Vec<&Member> = members.iter().filter(|member| member.group == rule.group).collect();
+        let is_here = |member: &&&Member| {
+            world.hosts.contains_key(&member.host) && domain(rule, &member.host).as_ref() == Some(&here)
+        };
+        let mut there = of_group.iter().filter(is_here);
+        match rule.policy {
+            AffinityPolicy::Affinity => of_group.is_empty() || there.next().is_some(),
+            _ => there.all(|member| rule.partition.is_some() && member.partition == rule.partition),
+        }
+    })
+}
+
+fn join(group: &Group, host: &Arc<str>, members: &mut Vec<Member>) {
+    let mut seen = std::collections::BTreeSet::new();
+    for rule in group.rules.iter().filter(|rule| seen.insert(&rule.group)) {
+        let (group, partition) = (Arc::clone(&rule.group), rule.partition.clone());
+        members.push(Member { group, partition, host: Arc::clone(host) });
+    }
+}
+
 fn is_valid(world: &World, batch: &Batch, demand: &Demand, placed: &Placed) -> bool {
     let host = &world.hosts[&placed.host];
     let disks: Vec<(PoolKey, u64)> = placed
@@ -110,16 +140,22 @@ proptest! {
         let mut now = world.clone();
         let mut instance = 0;
         let mut first_refused = None;
+        let mut members = batch.members.clone();
         for (number, group) in batch.groups.iter().enumerate() {
             let start = instance;
             for _ in 0..group.count {
                 match &best_effort.placements[instance] {
                     Some(placed) => {
                         prop_assert!(is_valid(&now, &batch, &group.demand, placed), "{placed:?}");
+                        prop_assert!(may_be(&now, group, &members, &placed.host), "{placed:?} {members:?}");
+                        join(group, &placed.host, &mut members);
                         now.take(&placed.host, &Taken::of(&group.demand, placed));
                     }
                     None => {
-                        let could = now.hosts.values().find(|host| can_hold(&now, &batch, host, &group.demand));
+                        let could = now.hosts.values().find(|host| {
+                            can_hold(&now, &batch, host, &group.demand)
+                                && may_be(&now, group, &members, &host.name)
+                        });
                         prop_assert!(could.is_none(), "refused, but {could:?} could");
                     }
                 }
@@ -139,6 +175,25 @@ proptest! {
                 prop_assert_eq!(rejected, explanation.host_count, "each host is refused once");
                 prop_assert!(explanation.nearest.iter().all(|near| !near.misses.is_empty()));
             }
+        }
+        let group = &batch.groups[0];
+        let (rules, members) = (group.rules.clone(), batch.members.clone());
+        let (admitted, excluded) = (batch.admitted.clone(), batch.excluded.clone());
+        let demand = Arc::clone(&group.demand);
+        let question = Question { demand, rules, members, admitted, excluded, profile: batch.profile };
+        let candidates = solver.candidates(&question, 100);
+        let can = world.hosts.values().filter(|host| {
+            can_hold(&world, &batch, host, &group.demand) && may_be(&world, group, &batch.members, &host.name)
+        });
+        prop_assert_eq!(candidates.len(), can.count());
+        let explanation = solver.explain(&question, None);
+        let rejected: u32 = explanation.rejected.iter().map(|rejected| rejected.host_count).sum();
+        prop_assert_eq!(rejected as usize + candidates.len(), world.hosts.len());
+        if let (Some(best), Some(first)) = (candidates.first(), best_effort.placements.first()) {
+            // A group that must share a host looks ahead by as many as it is; one further instance by one.
+            let founds = group.rules.iter().any(|rule| rule.policy == AffinityPolicy::Affinity);
+            let first = first.as_ref().map(|placed| &placed.host);
+            prop_assert!(founds || group.count == 0 || first == Some(&best.host));
         }
         // The same as a gang: all, or the first that is refused.
         let placed = best_effort.placements.iter().flatten().count();
@@ -164,12 +219,12 @@ proptest! {
         let is_nothing = demand.vcpus == 0 && demand.memory.0 == 0;
         prop_assume!(!is_nothing);
         let mut solver = world.solver();
-        let mut batch = Batch::new(vec![Group { demand: Arc::clone(&demand), count: 500 }]);
+        let mut batch = Batch::new(vec![Group::new(Arc::clone(&demand), 500)]);
         batch.completeness = Completeness::BestEffort;
         let in_all = solver.decide(&batch, Then::Undo).placed_count;
         let estimate = solver.estimate(&Question::new(Arc::clone(&demand)));
         let candidates = solver.candidates(&Question::new(Arc::clone(&demand)), 3);
-        let best = solver.decide(&Batch::new(vec![Group { demand: Arc::clone(&demand), count: 1 }]), Then::Undo);
+        let best = solver.decide(&Batch::new(vec![Group::new(Arc::clone(&demand), 1)]), Then::Undo);
         let first = best.placements[0].as_ref().map(|placed| (Arc::clone(&placed.host), placed.score.to_bits()));
         prop_assert_eq!(candidates.first().map(|best| (Arc::clone(&best.host), best.score.to_bits())), first);
         prop_assert_eq!(candidates.len(), estimate.hosts.len().min(3));

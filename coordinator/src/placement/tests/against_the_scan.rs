@@ -162,7 +162,7 @@ fn more_hosts_than_a_block_of_blocks() {
     let mut solver = world.solver();
     let mut scan = reference(&world);
     for _ in 0..3 {
-        let groups = (0..6).map(|_| Group { demand: random_demand(&mut rng), count: rng.u32(1..30) });
+        let groups = (0..6).map(|_| Group::new(random_demand(&mut rng), rng.u32(1..30)));
         let mut batch = Batch::new(groups.collect());
         batch.completeness = Completeness::BestEffort;
         assert_eq!(found(&solver.decide(&batch, Then::Keep)), scan.decide(&batch, Then::Keep));

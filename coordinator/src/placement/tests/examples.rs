@@ -37,7 +37,7 @@ fn demand(vcpus: u32, memory: u64, disks: &[u64]) -> Demand {
 }
 
 fn batch(demand: Demand, count: u32) -> Batch {
-    Batch::new(vec![Group { demand: Arc::new(demand), count }])
+    Batch::new(vec![Group::new(Arc::new(demand), count)])
 }
 
 fn hosts_of(solver: &mut Solver, batch: &Batch) -> Vec<Option<String>> {

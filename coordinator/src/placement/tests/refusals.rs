@@ -72,8 +72,7 @@ fn asked() -> Demand {
 #[test]
 fn a_refusal_says_who_refused_and_what_was_nearly_enough() {
     let mut solver = cluster();
-    let decision =
-        solver.decide(&Batch::new(vec![Group { demand: Arc::new(asked()), count: 1 }]), Then::Undo);
+    let decision = solver.decide(&Batch::new(vec![Group::new(Arc::new(asked()), 1)]), Then::Undo);
     let explanation = decision.refusals[0].explanation.as_ref().expect("explained");
     let mut said: Vec<String> = explanation
         .rejected
@@ -104,7 +103,7 @@ fn a_refusal_says_who_refused_and_what_was_nearly_enough() {
 #[test]
 fn equal_demands_share_an_explanation() {
     let mut solver = cluster();
-    let groups = (0..3).map(|_| Group { demand: Arc::new(asked()), count: 2 }).collect();
+    let groups = (0..3).map(|_| Group::new(Arc::new(asked()), 2)).collect();
     let mut batch = Batch::new(groups);
     batch.completeness = Completeness::BestEffort;
     let decision = solver.decide(&batch, Then::Undo);

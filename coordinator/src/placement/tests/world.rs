@@ -9,8 +9,8 @@ use fastrand::Rng;
 use vmuster_proto::model::{Bytes, FeatureSet};
 
 use crate::placement::{
-    AnswersTo, Batch, Completeness, Demand, DiskDemand, DiskPlace, Group, GuestCpu, HostPool, PlacementHost,
-    Pool, PoolKey, Profile, Resource, Solver, Taken, WeigherName,
+    AffinityPolicy, AffinityRule, AnswersTo, Batch, Completeness, Demand, DiskDemand, DiskPlace, Group,
+    GuestCpu, HostPool, Member, PlacementHost, Pool, PoolKey, Profile, Resource, Solver, Taken, WeigherName,
 };
 
 const FEATURES: [&str; 5] = ["avx", "avx2", "avx512f", "aes", "mpx"];
@@ -188,10 +188,57 @@ pub(super) fn random_demand(rng: &mut Rng) -> Arc<Demand> {
     Arc::new(demand)
 }
 
+fn random_partition(rng: &mut Rng) -> Option<Arc<str>> {
+    (rng.u32(0..3) == 0).then(|| ["x", "y"][rng.usize(0..2)].into())
+}
+
+fn random_policy(rng: &mut Rng) -> AffinityPolicy {
+    [
+        AffinityPolicy::Affinity,
+        AffinityPolicy::AntiAffinity,
+        AffinityPolicy::SoftAffinity,
+        AffinityPolicy::SoftAntiAffinity,
+    ][rng.usize(0..4)]
+}
+
+fn random_rules(rng: &mut Rng) -> Vec<AffinityRule> {
+    let mut names = ["a", "b", "c"];
+    rng.shuffle(&mut names);
+    let count = [1, 1, 2][rng.usize(0..3)];
+    let rule = |group: &&str| AffinityRule {
+        group: (*group).into(),
+        policy: random_policy(rng),
+        topology_key: rng.bool().then(|| "zone".into()),
+        partition: random_partition(rng),
+    };
+    let mut rules: Vec<AffinityRule> = names[..count].iter().map(rule).collect();
+    if rng.u32(0..3) == 0 {
+        // Of the same group by another sort of domain.
+        let topology_key = if rules[0].topology_key.is_some() { None } else { Some("zone".into()) };
+        rules.push(AffinityRule { topology_key, policy: random_policy(rng), ..rules[0].clone() });
+    }
+    rules
+}
+
 pub(super) fn random_batch(rng: &mut Rng, world: &World) -> Batch {
     let groups = 0..rng.usize(1..4);
-    let group = |_| Group { demand: random_demand(rng), count: rng.u32(0..5) };
+    let group = |_| {
+        let demand = random_demand(rng);
+        let rules = if rng.u32(0..3) == 0 { random_rules(rng) } else { Vec::new() };
+        Group { rules, ..Group::new(demand, rng.u32(0..5)) }
+    };
     let mut batch = Batch::new(groups.map(group).collect());
+    for _ in 0..rng.usize(0..3) {
+        // Some are on hosts that are not there.
+        batch.members.push(Member {
+            group: ["a", "b", "c"][rng.usize(0..3)].into(),
+            partition: random_partition(rng),
+            host: format!("h{}", rng.u32(0..40)).into(),
+        });
+    }
+    if let (Some(host), true) = (world.hosts.keys().next(), rng.bool()) {
+        batch.members.push(Member { group: "a".into(), partition: None, host: Arc::clone(host) });
+    }
     batch.completeness = match rng.u32(0..4) {
         0 => Completeness::All,
         1 => Completeness::AtLeast(rng.u32(0..6)),

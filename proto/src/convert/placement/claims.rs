@@ -47,6 +47,7 @@ impl From<&ClaimReport> for pb::Claim {
             expires_at: claim.expires_at.map(time_to_pb),
             observed_at: claim.observed_at.map(time_to_pb),
             first_missing_at: claim.first_missing_at.map(time_to_pb),
+            groups: claim.groups.clone(),
         }
     }
 }
@@ -75,6 +76,7 @@ impl TryFrom<pb::Claim> for ClaimReport {
             expires_at: time("expires_at", claim.expires_at)?,
             observed_at: time("observed_at", claim.observed_at)?,
             first_missing_at: time("first_missing_at", claim.first_missing_at)?,
+            groups: list("groups", claim.groups, |group| text("group", group))?,
         })
     }
 }

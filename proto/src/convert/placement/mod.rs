@@ -1,5 +1,6 @@
 //! Placement and claims on the wire.
 
+mod affinity;
 mod answer;
 mod claims;
 mod request;

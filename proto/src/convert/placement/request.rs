@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::super::{DecodeError, duration, duration_to_pb, feature_set, list, owned_names, text, text_map};
+use super::affinity;
 use crate::{
     model::{
         Bytes, Completeness, DiskDemand, DiskPlace, INSTANCES_MAX, InstanceGroup, InstanceTemplate,
@@ -170,8 +171,14 @@ impl From<&PlaceRequest> for pb::PlaceRequest {
 
 impl From<&InstanceGroup> for pb::InstanceGroup {
     fn from(group: &InstanceGroup) -> Self {
-        let InstanceGroup { name, template, uuids } = group;
-        Self { name: name.clone(), template: Some(template.into()), uuids: uuids.clone(), count: 0 }
+        let InstanceGroup { name, template, uuids, rules } = group;
+        Self {
+            name: name.clone(),
+            template: Some(template.into()),
+            uuids: uuids.clone(),
+            count: 0,
+            rules: rules.iter().map(Into::into).collect(),
+        }
     }
 }
 
@@ -255,7 +262,12 @@ fn instance_group(
         list("uuids", group.uuids, |uuid| instance_uuid("uuid", &uuid))?
     };
     let template = InstanceTemplate::try_from(template).map_err(|error| error.within("template"))?;
-    Ok(InstanceGroup { name: text("name", group.name)?, template, uuids })
+    Ok(InstanceGroup {
+        name: text("name", group.name)?,
+        template,
+        uuids,
+        rules: affinity::rules(group.rules)?,
+    })
 }
 
 /// A UUID in canonical form, lower case, as libvirt writes it.
