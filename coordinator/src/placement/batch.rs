@@ -9,11 +9,13 @@ use std::{
 };
 
 use super::{
+    cells::CellUse,
     classes::Classes,
     columns::{Columns, Direction, Held, NO_POOL},
     decision::{Decision, Explanation, Placed, Refusal},
     explain,
     need::{Lists, Need},
+    numa::{self, NumaPlacement},
     related::Related,
     request::{Batch, Completeness, Demand, Group},
     solver::Then,
@@ -29,6 +31,8 @@ pub(super) struct Spot {
     pub(super) score: f64,
     /// Where its disks begin in [`Run::disks`].
     pub(super) disks_start: usize,
+    /// Where its cells are in [`Run::cells`]. None: it floats.
+    pub(super) cells: Option<usize>,
     pub(super) is_over_committed: bool,
 }
 
@@ -44,6 +48,7 @@ pub(super) struct Run<'a> {
     pub(super) spots: Vec<Option<Spot>>,
     /// Pools and sizes, one instance after the other.
     pub(super) disks: Vec<(u32, u64)>,
+    pub(super) cells: Vec<Arc<NumaPlacement>>,
     pub(super) refusals: Vec<Refusal>,
     explained: HashMap<Arc<Demand>, Arc<Explanation>>,
     /// Of groups with rules: they share none.
@@ -67,6 +72,7 @@ impl<'a> Run<'a> {
             evictions,
             spots: Vec::new(),
             disks: Vec::new(),
+            cells: Vec::new(),
             refusals: Vec::new(),
             explained: HashMap::new(),
             explained_related: 0,
@@ -122,7 +128,16 @@ impl<'a> Run<'a> {
         if let Some(plan) = self.classes.need(place).disk_plan(row.shape) {
             super::disks::assign(plan, &demand.disks, self.columns, row, &mut self.disks);
         }
-        self.take(demand, Spot { host, score, disks_start, is_over_committed: false });
+        let cells = self.lay_cells(demand, host);
+        self.take(demand, Spot { host, score, disks_start, cells, is_over_committed: false });
+    }
+
+    /// On a host where they fit. None: the instance floats.
+    pub(super) fn lay_cells(&mut self, demand: &Demand, host: usize) -> Option<usize> {
+        let cells = self.columns.host(host).cells.as_ref()?;
+        let placed = cells.place(demand.numa.as_ref()?).ok()?;
+        self.cells.push(Arc::new(placed));
+        Some(self.cells.len() - 1)
     }
 
     pub(super) fn class_place(&mut self, demand: &Arc<Demand>) -> usize {
@@ -141,7 +156,7 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn take(&mut self, demand: &Demand, spot: Spot) {
-        self.columns.hold(spot.host, held(demand, &self.disks[spot.disks_start..]), Direction::Take);
+        self.columns.hold(spot.host, held(demand, &spot, &self.disks, &self.cells), Direction::Take);
         self.spots.push(Some(spot));
     }
 
@@ -225,6 +240,7 @@ impl<'a> Run<'a> {
                 host: Arc::clone(&self.columns.host(spot.host).name),
                 score: spot.score,
                 disks: disks.iter().take(demand.disks.len()).map(pool).collect(),
+                cells: spot.cells.map(|at| Arc::clone(&self.cells[at])),
                 is_over_committed: spot.is_over_committed,
             })
         };
@@ -237,18 +253,26 @@ impl<'a> Run<'a> {
         let demands: Vec<&Demand> = self.demands().take(total).collect();
         let taken = self.spots.iter().zip(demands).rev().filter_map(|(spot, demand)| {
             let spot = spot.as_ref()?;
-            Some((spot.host, held(demand, &self.disks[spot.disks_start..])))
+            Some((spot.host, held(demand, spot, &self.disks, &self.cells)))
         });
         self.columns.give_back(taken);
     }
 }
 
-/// What an instance takes; `disks` may go on with those of others.
-fn held<'a>(demand: &Demand, disks: &'a [(u32, u64)]) -> Held<'a> {
+/// What an instance takes, of the disks and cells of all.
+fn held<'a>(
+    demand: &Demand,
+    spot: &Spot,
+    disks: &'a [(u32, u64)],
+    cells: &'a [Arc<NumaPlacement>],
+) -> Held<'a> {
+    let cells = spot.cells.map(|at| &cells[at].taken);
+    let disks = &disks[spot.disks_start..];
     Held {
-        vcpus: u64::from(demand.vcpus),
-        memory_bytes: demand.memory.0,
+        vcpus: u64::from(demand.floating_vcpus()),
+        memory_bytes: cells.map_or(demand.memory.0, numa::Taken::ordinary_memory_bytes),
         disks: &disks[..demand.disks.len().min(disks.len())],
+        cells: cells.map_or(CellUse::Floats(demand.memory.0), CellUse::Bound),
         is_starting: true,
     }
 }

@@ -6,6 +6,7 @@
 use std::{collections::BTreeMap, collections::BTreeSet, sync::Arc};
 
 use super::{
+    cells::CellUse,
     changes::Changes,
     distinct::{Distinct, UNKNOWN},
     host::{AnswersTo, GuestCpu, HostPool, PlacementHost, Pool, PoolKey, Resource},
@@ -54,6 +55,7 @@ pub(super) struct Held<'a> {
     pub(super) memory_bytes: u64,
     /// Numbers of pools, and bytes.
     pub(super) disks: &'a [(u32, u64)],
+    pub(super) cells: CellUse<'a>,
     /// The host does not show it yet.
     pub(super) is_starting: bool,
 }
@@ -66,7 +68,7 @@ pub(super) enum Direction {
 }
 
 impl Direction {
-    fn apply(self, promised: u64, amount: u64) -> u64 {
+    pub(super) fn apply(self, promised: u64, amount: u64) -> u64 {
         match self {
             Self::Take => promised.saturating_add(amount),
             Self::GiveBack => promised.saturating_sub(amount),
@@ -337,6 +339,9 @@ impl Columns {
             if let Some(resource) = resource {
                 resource.promised = direction.apply(resource.promised, amount);
             }
+        }
+        if let Some(cells) = &mut host.cells {
+            Arc::make_mut(cells).hold(held.cells, direction);
         }
         if held.is_starting {
             host.starting = match direction {

@@ -4,7 +4,11 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{host::PoolKey, request::WeigherName};
+use super::{
+    host::PoolKey,
+    numa::NumaPlacement,
+    request::{Demand, WeigherName},
+};
 
 /// A filter, as operators name it; the name is the reason code too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,11 +39,13 @@ pub enum FilterName {
     Memory,
     /// Room in its pools.
     Disk,
+    /// NUMA cells: pins, memory and huge pages in one place.
+    Numa,
 }
 
 impl FilterName {
     /// All, in the order in which they are asked.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Known,
         Self::Maintenance,
         Self::AllowList,
@@ -53,6 +59,7 @@ impl FilterName {
         Self::Vcpus,
         Self::Memory,
         Self::Disk,
+        Self::Numa,
     ];
 
     /// In answers.
@@ -72,6 +79,7 @@ impl FilterName {
             Self::Vcpus => "vcpus",
             Self::Memory => "memory",
             Self::Disk => "disk",
+            Self::Numa => "numa",
         }
     }
 }
@@ -162,8 +170,18 @@ pub struct Placed {
     pub score: f64,
     /// For each disk its pool. None: capacity was ignored, and no such pool is known there.
     pub disks: Vec<Option<PoolKey>>,
+    /// Of an instance with a topology, its cells and pins.
+    pub cells: Option<Arc<NumaPlacement>>,
     /// Capacity was ignored, and it does not fit.
     pub is_over_committed: bool,
+}
+
+impl Placed {
+    /// What an instance of this demand has here in ordinary pages.
+    #[must_use]
+    pub fn ordinary_memory_bytes(&self, demand: &Demand) -> u64 {
+        self.cells.as_ref().map_or(demand.memory.0, |cells| cells.taken.ordinary_memory_bytes())
+    }
 }
 
 /// The answer to a batch.

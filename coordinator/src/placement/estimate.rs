@@ -5,13 +5,15 @@
 use std::{cmp::Ordering, collections::HashMap, sync::Arc};
 
 use super::{
+    cells::CellUse,
     classes::Classes,
-    columns::Columns,
+    columns::{Columns, Direction},
     decision::{Candidate, Estimate},
     disks::{Choice, DiskPlan},
     explain,
-    host::Resource,
+    host::{PlacementHost, Resource},
     need::{Lists, Need},
+    numa::GuestTopology,
     related::Related,
     request::Question,
     weighers,
@@ -56,6 +58,10 @@ fn fitting(need: &Need, columns: &Columns, host: usize, used: &mut Used) -> u64 
     let most = times(columns.host(host).vcpus.as_ref(), need.vcpus)
         .min(times(columns.host(host).memory.as_ref(), need.memory_bytes))
         .min(PER_HOST_MAX);
+    let most = match &need.demand.numa {
+        None => most,
+        Some(guest) => in_cells(guest, columns.host(host), most),
+    };
     let row = columns.row(host);
     if need.demand.disks.is_empty() {
         return most;
@@ -79,6 +85,21 @@ fn fitting(need: &Need, columns: &Columns, host: usize, used: &mut Used) -> u64 
             }
         },
     }
+}
+
+/// One after the other: what a cell has left for the next depends on where the one before went.
+fn in_cells(guest: &GuestTopology, host: &PlacementHost, most: u64) -> u64 {
+    let Some(mut cells) = host.cells.as_deref().cloned() else { return 0 };
+    let mut memory_left = host.memory.as_ref().map_or(0, Resource::headroom);
+    let next = |_: &u64| {
+        let Ok(placed) = cells.place(guest) else { return false };
+        let memory_bytes = placed.taken.ordinary_memory_bytes();
+        let fits = memory_bytes <= memory_left;
+        memory_left = memory_left.saturating_sub(memory_bytes);
+        cells.hold(CellUse::Bound(&placed.taken), Direction::Take);
+        fits
+    };
+    (0..most).take_while(next).fold(0, |count, _| count + 1)
 }
 
 /// Disks of one size in one pool.

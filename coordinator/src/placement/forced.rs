@@ -82,8 +82,14 @@ impl Run<'_> {
                 self.disks.extend(taken.map(|(pool, disk)| (pool.unwrap_or(NO_POOL), disk.size.0)));
             }
         }
+        let cells = self.lay_cells(&need.demand, host);
+        if need.demand.numa.is_some() && cells.is_none() {
+            // Pins cannot be promised twice, whoever says so.
+            self.disks.truncate(disks_start);
+            return None;
+        }
         let score = weighers::score(&self.batch.profile, need.added, &row.load);
-        Some(Spot { host, score, disks_start, is_over_committed: !fits })
+        Some(Spot { host, score, disks_start, cells, is_over_committed: !fits })
     }
 }
 

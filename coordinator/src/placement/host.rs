@@ -10,6 +10,8 @@ use std::{
 
 use vmuster_proto::model::FeatureSet;
 
+use super::cells::HostCells;
+
 /// An amount that can be promised: vCPUs, or bytes of memory or of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resource {
@@ -110,6 +112,8 @@ pub struct PlacementHost {
     pub memory: Option<Resource>,
     /// Some and empty: the host has none.
     pub pools: Option<Vec<HostPool>>,
+    /// None: it has none that are known, and takes only what floats.
+    pub cells: Option<Arc<HostCells>>,
     /// Claims that the host does not show yet.
     pub starting: u32,
     /// Why nothing at all is known of it. Some: nothing is placed here.
@@ -129,6 +133,7 @@ impl PlacementHost {
             vcpus: None,
             memory: None,
             pools: None,
+            cells: None,
             starting: 0,
             unknown: None,
         }

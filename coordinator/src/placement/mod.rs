@@ -6,6 +6,7 @@
 //! The answer is that of an exhaustive search, bit for bit: what is kept between decisions only saves work.
 
 mod batch;
+mod cells;
 mod changes;
 mod class;
 mod classes;
@@ -29,6 +30,7 @@ mod scores;
 mod solver;
 mod weighers;
 
+pub use cells::HostCells;
 pub use decision::{
     Candidate, Decision, Estimate, Explanation, FilterName, Lack, Miss, NearMiss, Placed, Refusal, Rejected,
 };

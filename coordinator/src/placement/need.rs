@@ -88,8 +88,8 @@ pub(super) struct Need {
 
 impl Need {
     pub(super) fn new(demand: &Arc<Demand>, lists: Lists, columns: &Columns) -> Self {
-        let vcpus = u64::from(demand.vcpus);
-        let memory_bytes = demand.memory.0;
+        let vcpus = u64::from(demand.floating_vcpus());
+        let memory_bytes = demand.ordinary_memory_bytes();
         let sizes = || demand.disks.iter().map(|disk| disk.size.0);
         let mut need = Self {
             demand: Arc::clone(demand),

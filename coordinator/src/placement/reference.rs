@@ -6,18 +6,22 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
+    cells::{CellUse, HostCells},
+    columns::Direction,
     host::{HostPool, PlacementHost, Pool, PoolKey, Resource},
+    numa::{self, NumaPlacement},
     request::{AffinityPolicy, AffinityRule, Batch, Completeness, Demand, DiskPlace, Group, Member},
     solver::Then,
     weighers::{Added, Load, score},
 };
 
 /// What changes of a host.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Figures {
     vcpus: Option<Resource>,
     memory: Option<Resource>,
     starting: u32,
+    cells: Option<Arc<HostCells>>,
     load: Load,
 }
 
@@ -41,6 +45,8 @@ pub struct Found {
     pub score_bits: u64,
     /// Of each disk.
     pub disks: Vec<PoolKey>,
+    /// Of an instance with a topology.
+    pub cells: Option<NumaPlacement>,
 }
 
 /// See above.
@@ -78,6 +84,7 @@ impl Reference {
             vcpus: host.vcpus,
             memory: host.memory,
             starting: host.starting,
+            cells: host.cells.clone(),
             load: Load::default(),
         });
         let figures = figures.collect();
@@ -211,8 +218,8 @@ impl Reference {
         let (mut vcpus, mut memory) = (0, 0);
         for group in &batch.groups {
             for _ in group.rules.iter().filter(on_one_host).filter(|rule| rule.group == founded.group) {
-                vcpus += u64::from(group.demand.vcpus) * u64::from(group.count);
-                memory += group.demand.memory.0 * u64::from(group.count);
+                vcpus += u64::from(group.demand.floating_vcpus()) * u64::from(group.count);
+                memory += group.demand.ordinary_memory_bytes() * u64::from(group.count);
             }
         }
         let has = |resource: Option<Resource>, asked: u64| {
@@ -229,7 +236,8 @@ impl Reference {
     ) -> Option<(usize, f64, usize)> {
         let demand = &group.demand;
         let prepared = self.prepared.get(demand)?;
-        let added = Added::new(u64::from(demand.vcpus), demand.memory.0);
+        let (vcpus, memory_bytes) = (u64::from(demand.floating_vcpus()), demand.ordinary_memory_bytes());
+        let added = Added::new(vcpus, memory_bytes);
         let has = |resource: &Option<Resource>, asked: u64| {
             asked == 0
                 || resource.is_some_and(|resource| {
@@ -243,7 +251,10 @@ impl Reference {
             if !prepared[host].suits || !admitted[host] {
                 continue;
             }
-            if !has(&figures.vcpus, u64::from(demand.vcpus)) || !has(&figures.memory, demand.memory.0) {
+            if !has(&figures.vcpus, vcpus) || !has(&figures.memory, memory_bytes) {
+                continue;
+            }
+            if !cells_take(figures, demand) {
                 continue;
             }
             let layouts = &prepared[host].layouts;
@@ -308,9 +319,16 @@ impl Reference {
         }
         let figures = &mut self.figures[host];
         figures.starting += 1;
-        for (resource, amount) in
-            [(&mut figures.vcpus, u64::from(demand.vcpus)), (&mut figures.memory, demand.memory.0)]
-        {
+        let cells = figures.cells.as_ref().zip(demand.numa.as_ref());
+        let cells = cells.and_then(|(cells, guest)| cells.place(guest).ok());
+        let bound = cells.as_ref().map(|placed| &placed.taken);
+        let memory_bytes = bound.map_or(demand.memory.0, numa::Taken::ordinary_memory_bytes);
+        if let Some(cells) = &mut figures.cells {
+            let of = bound.map_or(CellUse::Floats(memory_bytes), CellUse::Bound);
+            Arc::make_mut(cells).hold(of, Direction::Take);
+        }
+        let vcpus = u64::from(demand.floating_vcpus());
+        for (resource, amount) in [(&mut figures.vcpus, vcpus), (&mut figures.memory, memory_bytes)] {
             if let Some(resource) = resource {
                 resource.promised += amount;
             }
@@ -320,6 +338,17 @@ impl Reference {
             host: Arc::clone(&self.hosts[host].name),
             score_bits: score.to_bits(),
             disks: layout.iter().map(|(pool, _)| self.pools[*pool].key.clone()).collect(),
+            cells,
         }
     }
+}
+
+/// Whether it can float there, or be bound there.
+fn cells_take(figures: &Figures, demand: &Demand) -> bool {
+    let Some(guest) = &demand.numa else {
+        return figures.cells.as_ref().is_none_or(|cells| cells.refuses_floating().is_none());
+    };
+    let Some(Ok(placed)) = figures.cells.as_ref().map(|cells| cells.place(guest)) else { return false };
+    let asked = placed.taken.ordinary_memory_bytes();
+    asked == 0 || figures.memory.is_some_and(|memory| asked <= memory.room())
 }

@@ -62,9 +62,9 @@ impl Related {
                 |rule: &&AffinityRule| rule.policy == AffinityPolicy::Affinity && rule.topology_key.is_none();
             for rule in group.rules.iter().filter(one_host) {
                 let whole = wholes.entry(Arc::clone(&rule.group)).or_default();
-                let vcpus = u64::from(group.demand.vcpus).saturating_mul(count);
+                let vcpus = u64::from(group.demand.floating_vcpus()).saturating_mul(count);
                 whole.vcpus = whole.vcpus.saturating_add(vcpus);
-                let memory = group.demand.memory.0.saturating_mul(count);
+                let memory = group.demand.ordinary_memory_bytes().saturating_mul(count);
                 whole.memory_bytes = whole.memory_bytes.saturating_add(memory);
             }
         }

@@ -11,6 +11,8 @@ use std::{
 pub use vmuster_proto::model::AffinityPolicy;
 use vmuster_proto::model::{Bytes, FeatureSet};
 
+use super::numa::GuestTopology;
+
 /// What one instance needs. Equal demands are one equivalence class: they are looked at once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Demand {
@@ -30,6 +32,25 @@ pub struct Demand {
     pub arch: Option<String>,
     /// Labels that the host must have.
     pub labels: BTreeMap<String, String>,
+    /// The cells it is bound to, of which vCPUs and memory are all. None: it floats.
+    pub numa: Option<GuestTopology>,
+}
+
+impl Demand {
+    /// vCPUs that float, over a cell or over the host. The others have CPUs of their own.
+    #[must_use]
+    pub fn floating_vcpus(&self) -> u32 {
+        let shared = |numa: &GuestTopology| {
+            numa.cells.iter().map(|cell| cell.shared_vcpus).fold(0, u32::saturating_add)
+        };
+        self.numa.as_ref().map_or(self.vcpus, shared)
+    }
+
+    /// Memory that is certainly in ordinary pages.
+    #[must_use]
+    pub fn ordinary_memory_bytes(&self) -> u64 {
+        if self.numa.as_ref().is_none_or(|numa| numa.pages.is_ordinary()) { self.memory.0 } else { 0 }
+    }
 }
 
 /// One disk.

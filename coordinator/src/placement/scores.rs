@@ -20,7 +20,7 @@ pub(super) struct Size {
 
 impl Size {
     pub(super) fn new(demand: &Demand, profile: Profile) -> Self {
-        Self { vcpus: demand.vcpus, memory_bytes: demand.memory.0, profile }
+        Self { vcpus: demand.floating_vcpus(), memory_bytes: demand.ordinary_memory_bytes(), profile }
     }
 }
 

@@ -13,6 +13,7 @@ use vmuster_proto::model::Bytes;
 
 use super::{
     batch::Run,
+    cells::CellUse,
     classes::Classes,
     columns::{Columns, Direction, Held},
     decision::{Candidate, Decision, Estimate, Explanation, Placed},
@@ -21,6 +22,7 @@ use super::{
     forced,
     host::{PlacementHost, Pool, PoolKey},
     need::{Lists, Need},
+    numa,
     related::Related,
     request::{Batch, Demand, ForcedHost, Question},
 };
@@ -43,6 +45,8 @@ pub struct Taken {
     pub memory: Bytes,
     /// Of each pool; the same pool may stand here twice. Pools of which nothing was said are passed over.
     pub disks: Vec<(PoolKey, Bytes)>,
+    /// Of NUMA cells. None: it floats.
+    pub cells: Option<numa::Taken>,
     /// The host does not show it yet.
     pub is_starting: bool,
 }
@@ -53,9 +57,10 @@ impl Taken {
     pub fn of(demand: &Demand, placed: &Placed) -> Self {
         let disks = placed.disks.iter().zip(&demand.disks);
         Self {
-            vcpus: u64::from(demand.vcpus),
-            memory: demand.memory,
+            vcpus: u64::from(demand.floating_vcpus()),
+            memory: Bytes(placed.ordinary_memory_bytes(demand)),
             disks: disks.filter_map(|(pool, disk)| Some((pool.clone()?, disk.size))).collect(),
+            cells: placed.cells.as_ref().map(|cells| cells.taken.clone()),
             is_starting: true,
         }
     }
@@ -225,6 +230,7 @@ impl Solver {
             vcpus: taken.vcpus,
             memory_bytes: taken.memory.0,
             disks: &disks,
+            cells: taken.cells.as_ref().map_or(CellUse::Floats(taken.memory.0), CellUse::Bound),
             is_starting: taken.is_starting,
         };
         self.columns.hold(index, held, direction);

@@ -183,6 +183,7 @@ pub(super) fn demand(template: &InstanceTemplate) -> Demand {
         cpu_model,
         arch,
         labels,
+        numa: None,
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use sha2::{Digest as _, Sha256};
-use vmuster_proto::model::Timestamp;
+use vmuster_proto::model::{Bytes, Timestamp};
 
 use super::asked::Asked;
 use crate::{
@@ -66,8 +66,8 @@ pub(super) fn new_claims(
             instance,
             host: placed.host.to_string(),
             resources: ClaimedResources {
-                vcpus: u64::from(demand.vcpus),
-                memory_bytes: demand.memory,
+                vcpus: u64::from(demand.floating_vcpus()),
+                memory_bytes: Bytes(placed.ordinary_memory_bytes(demand)),
                 disks: disks.collect(),
             },
             purpose: asked.request.purpose,
@@ -87,10 +87,10 @@ const SIGNATURE_LENGTH: usize = 16;
 
 /// The same for the same demand, in whatever order its features came and whoever counts them.
 fn signature(demand: &Demand) -> String {
-    let Demand { vcpus, memory, disks, required, forbidden, cpu_model, arch, labels } = demand;
+    let Demand { vcpus, memory, disks, required, forbidden, cpu_model, arch, labels, numa } = demand;
     let (required, forbidden) = (required.names(), forbidden.names());
     let text = format!(
-        "{vcpus} {} {disks:?} {required:?} {forbidden:?} {cpu_model:?} {arch:?} {labels:?}",
+        "{vcpus} {} {disks:?} {required:?} {forbidden:?} {cpu_model:?} {arch:?} {labels:?} {numa:?}",
         memory.0
     );
     let digest = Sha256::digest(text);

@@ -3,11 +3,12 @@
 //! Knows one demand and one host at a time, as columns. Must not know which host is best, nor other instances. Whether a
 //! host passes is all that a search asks; what it lacks, and the words for it, are only for what was refused.
 //!
-//! A new filter (cells and pins, devices) goes into [`FILTERS`] at its place in the order; if what it asks is
+//! A new filter goes into [`FILTERS`] at its place in the order; if what it asks is
 //! consumed, into [`fits`] as well.
 
 mod affinity;
 mod capacity;
+mod cells;
 mod facts;
 
 use std::ops::Range;
@@ -74,6 +75,7 @@ pub(super) const FILTERS: [&dyn Filter; FilterName::ALL.len()] = [
     &capacity::Vcpus,
     &capacity::Memory,
     &capacity::Disk,
+    &cells::Cells,
 ];
 
 /// Whether a host has what an instance consumes: the filters that are consumable, without a call through a table for
@@ -82,6 +84,7 @@ pub(super) const FILTERS: [&dyn Filter; FilterName::ALL.len()] = [
 pub(super) fn fits(need: &Need, columns: &Columns, host: usize) -> bool {
     has_vcpus_and_memory(need.vcpus, need.memory_bytes, columns.row(host))
         && capacity::Disk.passes(need, columns, host)
+        && cells::Cells.passes(need, columns, host)
 }
 
 /// What the filters of vCPUs and of memory say.

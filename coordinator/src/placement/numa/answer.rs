@@ -2,6 +2,8 @@
 //!
 //! Knows values only. Must not know how they were found.
 
+use std::fmt;
+
 use vmuster_proto::model::{Bytes, CpuSet};
 
 use super::host::DeviceKey;
@@ -69,6 +71,14 @@ pub struct Taken {
     pub cells: Vec<TakenOfCell>,
     /// (class, number) of devices whose node is not known.
     pub unplaced_devices: Vec<(DeviceKey, u32)>,
+}
+
+impl Taken {
+    /// Of all cells, in ordinary pages.
+    #[must_use]
+    pub fn ordinary_memory_bytes(&self) -> u64 {
+        self.cells.iter().map(|cell| cell.memory_bytes).fold(0, u64::saturating_add)
+    }
 }
 
 /// Why one guest cell does not fit on one host cell: the first of these, in this order.
@@ -168,4 +178,62 @@ pub enum NumaRefusal {
     },
     /// The cells fit and not all sets of host cells could be tried for devices. Never with 16 host cells or fewer.
     TooManyToTry,
+}
+
+impl fmt::Display for CellLack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SocketUnknown => f.write_str("its socket is not known"),
+            Self::DedicatedCpus { asked, free } => {
+                write!(f, "{asked} dedicated CPUs asked, {free} are free")
+            }
+            Self::SiblingThreads { asked, free } => {
+                write!(f, "{asked} dedicated CPUs asked on cores with siblings, {free} are free")
+            }
+            Self::WholeCores { asked, free } => {
+                write!(f, "{asked} cores asked as a whole, {free} are dedicated and free")
+            }
+            Self::SharedVcpus { asked, room } => write!(f, "{asked} floating vCPUs asked, room for {room}"),
+            Self::NoPageSize => f.write_str("it has no pages of the size asked for"),
+            Self::NotWholePages { size } => write!(f, "the memory is no multiple of {size}, a page"),
+            Self::Hugepages { size, asked, free } => {
+                write!(f, "{asked} pages of {size} asked, {free} are free")
+            }
+            Self::Memory { asked_bytes, room_bytes } => {
+                write!(f, "{} of memory asked, {} left", Bytes(*asked_bytes), Bytes(*room_bytes))
+            }
+        }
+    }
+}
+
+/// "1 and 2", as numbers stand in a text.
+fn listed(numbers: impl IntoIterator<Item = impl fmt::Display>) -> String {
+    numbers.into_iter().map(|number| number.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+impl fmt::Display for NumaRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoCells => f.write_str("no cells are asked for"),
+            Self::TooFewCells { asked, present } => {
+                write!(f, "{asked} NUMA cells asked, each on one of its own, and it has {present}")
+            }
+            Self::Cell { guest_cell, nearest, lack } => {
+                write!(
+                    f,
+                    "guest cell {guest_cell} fits on no NUMA cell; on cell {nearest}, the nearest: {lack}"
+                )
+            }
+            Self::Together { guest_cells, host_cells } => write!(
+                f,
+                "guest cells {} fit only on NUMA cells {}, and each needs one of its own",
+                listed(guest_cells),
+                listed(host_cells)
+            ),
+            Self::Devices { lacking, host_cells, .. } => {
+                write!(f, "{lacking} devices more are needed near NUMA cells {}", listed(host_cells))
+            }
+            Self::TooManyToTry => f.write_str("it has too many NUMA cells to try all for the devices"),
+        }
+    }
 }

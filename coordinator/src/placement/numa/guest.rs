@@ -33,6 +33,20 @@ pub enum PageRequest {
     Exact(Bytes),
 }
 
+impl PageRequest {
+    /// Whether only its place tells if a guest gets ordinary pages.
+    #[must_use]
+    pub const fn may_be_either(self) -> bool {
+        matches!(self, Self::Any)
+    }
+
+    /// Whether it certainly gets ordinary pages, on a host with pages of this size.
+    #[must_use]
+    pub fn is_ordinary(self) -> bool {
+        matches!(self, Self::Ordinary | Self::Small)
+    }
+}
+
 /// What dedicated vCPUs want of SMT threads. Said of each cell by itself.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum ThreadPolicy {

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::world::{World, random_batch, random_demand};
 use crate::placement::{
     AffinityPolicy, AffinityRule, Batch, Completeness, Demand, DiskPlace, Group, Member, Placed,
-    PlacementHost, PoolKey, Question, Resource, Taken, Then,
+    PlacementHost, PoolKey, Question, Resource, Taken, Then, numa,
 };
 
 fn has(resource: Option<Resource>, asked: u64) -> bool {
@@ -75,9 +75,25 @@ fn can_hold(world: &World, batch: &Batch, host: &PlacementHost, demand: &Demand)
             .collect();
     }
     suits(batch, host, demand)
-        && has(host.vcpus, u64::from(demand.vcpus))
-        && has(host.memory, demand.memory.0)
+        && cells_can_hold(host, demand)
         && ways.iter().any(|way| pools_have(world, way))
+}
+
+/// vCPUs and memory, of the host and of its cells. That a topology fits on cells is proven elsewhere (`numa`).
+fn cells_can_hold(host: &PlacementHost, demand: &Demand) -> bool {
+    let Some(guest) = &demand.numa else {
+        let takes_floating = host.cells.as_ref().is_none_or(|cells| cells.is_mixed || cells.bound_count == 0);
+        return takes_floating
+            && has(host.vcpus, u64::from(demand.vcpus))
+            && has(host.memory, demand.memory.0);
+    };
+    let Some(cells) = host.cells.as_ref().filter(|cells| cells.is_mixed || cells.floating_count == 0) else {
+        return false;
+    };
+    let floating = guest.cells.iter().map(|cell| u64::from(cell.shared_vcpus)).sum();
+    let Ok(placed) = numa::place(&cells.topology, guest) else { return false };
+    let ordinary = placed.taken.cells.iter().map(|cell| cell.memory_bytes).sum();
+    has(host.vcpus, floating) && has(host.memory, ordinary)
 }
 
 /// Whether every rule that must hold does, with these members.
@@ -216,7 +232,7 @@ proptest! {
         let mut rng = Rng::with_seed(seed);
         let world = World::random(&mut rng, host_count);
         let demand = random_demand(&mut rng);
-        let is_nothing = demand.vcpus == 0 && demand.memory.0 == 0;
+        let is_nothing = demand.numa.is_none() && demand.vcpus == 0 && demand.memory.0 == 0;
         prop_assume!(!is_nothing);
         let mut solver = world.solver();
         let mut batch = Batch::new(vec![Group::new(Arc::clone(&demand), 500)]);

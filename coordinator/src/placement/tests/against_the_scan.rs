@@ -21,6 +21,7 @@ fn found(decision: &Decision) -> Vec<Option<Found>> {
         host: Arc::clone(&placed.host),
         score_bits: placed.score.to_bits(),
         disks: placed.disks.iter().map(|pool| pool.clone().expect("a pool")).collect(),
+        cells: placed.cells.as_deref().cloned(),
     };
     decision.placements.iter().map(|placed| placed.as_ref().map(found)).collect()
 }
@@ -72,6 +73,7 @@ fn disturb(rng: &mut Rng, world: &mut World, solver: &mut Solver, held: &mut Vec
                 vcpus: rng.u64(0..3),
                 memory: vmuster_proto::model::Bytes(rng.u64(0..5)),
                 disks: vec![(pool, vmuster_proto::model::Bytes(rng.u64(0..5)))],
+                cells: None,
                 is_starting: rng.bool(),
             };
             assert!(solver.consume(&name, &taken));

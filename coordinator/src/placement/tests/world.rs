@@ -6,11 +6,20 @@ use std::{
 };
 
 use fastrand::Rng;
-use vmuster_proto::model::{Bytes, FeatureSet};
+use vmuster_proto::model::{Bytes, CpuSet, FeatureSet};
 
 use crate::placement::{
     AffinityPolicy, AffinityRule, AnswersTo, Batch, Completeness, Demand, DiskDemand, DiskPlace, Group,
-    GuestCpu, HostPool, Member, PlacementHost, Pool, PoolKey, Profile, Resource, Solver, Taken, WeigherName,
+    GuestCpu, HostCells, HostPool, Member, PlacementHost, Pool, PoolKey, Profile, Resource, Solver, Taken,
+    WeigherName,
+};
+use crate::placement::{
+    cells::CellUse,
+    columns::Direction,
+    numa::{
+        CellMemory, EmulatorThreads, GuestCell, GuestTopology, HostCell, HostTopology, PagePool, PageRequest,
+        SharedVcpus, ThreadPolicy,
+    },
 };
 
 const FEATURES: [&str; 5] = ["avx", "avx2", "avx512f", "aes", "mpx"];
@@ -63,6 +72,7 @@ impl World {
             }
         }
         host.starting += u32::from(taken.is_starting);
+        hold_cells(host, taken, Direction::Take);
         for (pool, size) in &taken.disks {
             if let Some(pool) = self.pools.get_mut(pool) {
                 pool.resource.promised += size.0;
@@ -78,6 +88,7 @@ impl World {
             }
         }
         host.starting = host.starting.saturating_sub(u32::from(taken.is_starting));
+        hold_cells(host, taken, Direction::GiveBack);
         for (pool, size) in &taken.disks {
             if let Some(pool) = self.pools.get_mut(pool) {
                 pool.resource.promised = pool.resource.promised.saturating_sub(size.0);
@@ -94,6 +105,13 @@ impl World {
             assert_eq!(solver.pool(key).as_ref(), Some(pool));
         }
         assert_eq!(solver.host_count(), self.hosts.len());
+    }
+}
+
+fn hold_cells(host: &mut PlacementHost, taken: &Taken, direction: Direction) {
+    if let Some(cells) = &mut host.cells {
+        let of = taken.cells.as_ref().map_or(CellUse::Floats(taken.memory.0), CellUse::Bound);
+        Arc::make_mut(cells).hold(of, direction);
     }
 }
 
@@ -153,7 +171,69 @@ pub(super) fn random_host(rng: &mut Rng, name: &str) -> PlacementHost {
         listed.map(pool).collect()
     });
     host.starting = rng.u32(0..3);
+    host.cells = (rng.u32(0..3) > 0).then(|| Arc::new(random_cells(rng)));
     host
+}
+
+/// Of one to three cells, some of them taken.
+fn random_cells(rng: &mut Rng) -> HostCells {
+    let count = rng.u32(1..4);
+    let mut cell = |id: u32| {
+        let cpu = id * 8;
+        let dedicated = rng.u32(0..5);
+        HostCell {
+            id,
+            shared_cpus: (cpu + dedicated..cpu + 6).collect(),
+            dedicated_cpus: (cpu..cpu + dedicated).collect(),
+            siblings: vec![(cpu..cpu + 2).collect(), (cpu + 2..cpu + 4).collect()],
+            pinned: if dedicated > 0 && rng.bool() { [cpu].into_iter().collect() } else { CpuSet::new() },
+            shared_vcpus: SharedVcpus { promisable: rng.u64(0..10), promised: rng.u64(0..3) },
+            memory: CellMemory {
+                total_bytes: rng.u64(0..20),
+                promisable_bytes: rng.u64(0..24),
+                promised_bytes: rng.u64(0..4),
+            },
+            hugepages: vec![PagePool { size: Bytes(2), total: rng.u64(0..6), used: rng.u64(0..3) }],
+            socket: Some(id),
+            devices: Vec::new(),
+        }
+    };
+    let cells = (0..count).map(&mut cell).collect();
+    let bound_count = u32::from(rng.u32(0..3) == 0);
+    HostCells {
+        topology: HostTopology { cells, page_size: Bytes(1), unplaced_devices: Vec::new() },
+        is_mixed: count == 1 || rng.bool(),
+        floating_count: if bound_count == 0 { rng.u32(0..3).saturating_sub(1) } else { 0 },
+        bound_count,
+    }
+}
+
+/// Of these vCPUs and this memory, if they can be split.
+fn random_topology(rng: &mut Rng, vcpus: u32, memory: u64) -> Option<GuestTopology> {
+    let count = rng.u32(1..3);
+    if vcpus < count || memory < u64::from(count) {
+        return None;
+    }
+    let dedicated = rng.u32(0..3);
+    let cell = |id: u32| {
+        let vcpus = vcpus / count + u32::from(id < vcpus % count);
+        let own = [0, vcpus, vcpus / 2][dedicated as usize];
+        GuestCell {
+            dedicated_vcpus: own,
+            shared_vcpus: vcpus - own,
+            memory: Bytes(memory / u64::from(count) + u64::from(u64::from(id) < memory % u64::from(count))),
+        }
+    };
+    let pages = [PageRequest::Ordinary, PageRequest::Small, PageRequest::Large, PageRequest::Any];
+    let threads = [ThreadPolicy::Prefer, ThreadPolicy::Isolate, ThreadPolicy::Require];
+    let emulator = [EmulatorThreads::Float, EmulatorThreads::Share, EmulatorThreads::Isolate];
+    Some(GuestTopology {
+        cells: (0..count).map(cell).collect(),
+        pages: pages[rng.usize(0..pages.len())],
+        threads: threads[rng.usize(0..threads.len())],
+        emulator: emulator[rng.usize(0..emulator.len())],
+        devices: Vec::new(),
+    })
 }
 
 /// One of few, so that classes are met again.
@@ -176,6 +256,9 @@ pub(super) fn random_demand(rng: &mut Rng) -> Arc<Demand> {
     }
     if rng.u32(0..4) == 0 {
         demand.labels.insert("zone".to_owned(), "a".to_owned());
+    }
+    if rng.u32(0..3) == 0 {
+        demand.numa = random_topology(&mut rng, demand.vcpus, demand.memory.0);
     }
     for _ in 0..disks {
         let on = match rng.u32(0..4) {
