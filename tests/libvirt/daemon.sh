@@ -29,11 +29,19 @@ namespaces = []
 cgroup_controllers = []
 stdio_handler = "file"
 CONF
+# libvirt looks up the user and groups that Debian's packages of it know, also where guests run as root. The package that
+# makes them would start a daemon of its own: they are made here, for this daemon alone.
+for file in passwd group; do cp "/etc/$file" "$directory/etc/$file"; done
+grep -q ^libvirt-qemu: /etc/passwd ||
+    echo 'libvirt-qemu:x:64055:64055:libvirt:/nonexistent:/usr/sbin/nologin' >>"$directory/etc/passwd"
+grep -q ^libvirt-qemu: /etc/group || echo 'libvirt-qemu:x:64055:' >>"$directory/etc/group"
+grep -q ^kvm: /etc/group || echo 'kvm:x:64056:' >>"$directory/etc/group"
 exec unshare --mount --propagation private sh -euc '
     for pair in run/libvirt:state var/lib/libvirt:lib var/cache/libvirt:cache var/log/libvirt:log etc/libvirt:etc; do
         mkdir -p "/${pair%%:*}"
         mount --bind "$0/${pair##*:}" "/${pair%%:*}"
     done
+    for file in passwd group; do mount --bind "$0/etc/$file" "/etc/$file"; done
     if [ -n "${HIDE_KVM:-}" ]; then mount --bind /dev/null /dev/kvm; fi
     exec libvirtd --config "$0/etc/libvirtd.conf" --pid-file "$0/state/daemon.pid"
 ' "$directory"
