@@ -2,6 +2,7 @@
 
 mod place;
 mod register;
+mod topology;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -13,6 +14,7 @@ pub(crate) use place::{
     CapacityArguments, ClaimsCommand, FlavorArguments, PlaceArguments, ProfileArgument, StateArgument,
 };
 pub(crate) use register::{AddArguments, RemoveArguments, Said, SetArguments, Switch};
+pub(crate) use topology::{PagesArgument, TopologyArguments, equal_cells};
 
 /// CPU flags, capacity and placement across libvirt/KVM hosts that are never all the same.
 ///

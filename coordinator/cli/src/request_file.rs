@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use vmuster_proto::model::{
-    AffinityRule, Bytes, Completeness, DiskDemand, DiskPlace, FeatureSet, INSTANCES_MAX, InstanceGroup,
-    InstanceTemplate,
+    AffinityRule, Bytes, Completeness, CpuPolicy, DiskDemand, DiskPlace, EmulatorThreads, FeatureSet,
+    GuestTopology, GuestTopologyCell, INSTANCES_MAX, InstanceGroup, InstanceTemplate, PageChoice,
+    ThreadPolicy,
 };
 
-use crate::exit::Failure;
+use crate::{
+    args::{PagesArgument, equal_cells},
+    exit::Failure,
+};
 
 /// A request of 10,000 UUIDs has 400 KB.
 pub(crate) const FILE_MAX_BYTES: usize = 4 << 20;
@@ -58,6 +62,61 @@ struct GroupEntry {
     /// Where they may be beside others.
     #[serde(default)]
     rules: Vec<AffinityRule>,
+    /// NUMA cells that they are bound to.
+    numa: Option<NumaEntry>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NumaEntry {
+    cells: CellsEntry,
+    #[serde(default)]
+    cpu_policy: CpuPolicy,
+    #[serde(default)]
+    thread_policy: ThreadPolicy,
+    #[serde(default)]
+    emulator_threads: EmulatorThreads,
+    /// As `--pages`.
+    pages: Option<String>,
+}
+
+/// So many with equal shares, or each as it is.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum CellsEntry {
+    Equal(u32),
+    Each(Vec<CellEntry>),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CellEntry {
+    vcpus: u32,
+    memory: Size,
+    #[serde(default)]
+    dedicated_vcpus: u32,
+}
+
+impl NumaEntry {
+    fn topology(self, vcpus: u32, memory: Bytes) -> Result<GuestTopology, Failure> {
+        let refused = |problem: String| Failure::usage(format!("--file: numa: {problem}"));
+        let cell = |cell: CellEntry| GuestTopologyCell {
+            vcpus: cell.vcpus,
+            memory_bytes: cell.memory.0,
+            dedicated_vcpus: cell.dedicated_vcpus,
+        };
+        let pages = self.pages.map(|pages| pages.parse::<PagesArgument>()).transpose().map_err(refused)?;
+        Ok(GuestTopology {
+            cells: match self.cells {
+                CellsEntry::Equal(count) => equal_cells(count, vcpus, memory).map_err(refused)?,
+                CellsEntry::Each(cells) => cells.into_iter().map(cell).collect(),
+            },
+            cpu_policy: self.cpu_policy,
+            thread_policy: self.thread_policy,
+            emulator_threads: self.emulator_threads,
+            pages: pages.map_or(PageChoice::Ordinary, |pages| pages.0),
+        })
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -157,6 +216,7 @@ fn group(
             cpu_model: entry.cpu_model,
             arch: entry.arch,
             labels: entry.labels,
+            numa: entry.numa.map(|numa| numa.topology(entry.vcpus, entry.memory.0)).transpose()?,
         },
         rules: entry.rules,
     })
@@ -185,9 +245,14 @@ groups:
     required_features: [avx2]
     labels: {zone: a}
     rules: [{group: web, policy: anti_affinity, topology_key: rack, partition: '1'}, {group: web, policy: soft_affinity}]
+    numa: {cells: 2, cpu_policy: dedicated, emulator_threads: isolate, pages: 2MiB}
   - uuids: [one, two]
     vcpus: 8
     memory: 1024M
+    numa:
+      cells: [{vcpus: 6, memory: 1000M, dedicated_vcpus: 4}, {vcpus: 2, memory: 24M}]
+      cpu_policy: mixed
+      pages: any
     disks: [{size: 1GiB, pool: fast}]
 ",
         )
@@ -195,6 +260,11 @@ groups:
         assert_eq!(completeness, Completeness::AtLeast(3));
         assert_eq!(groups[0].uuids, ["u0", "u1"]);
         assert_eq!(groups[1].uuids, ["one", "two"]);
+        let [first, second] = [0, 1].map(|group: usize| groups[group].template.numa.clone().expect("bound"));
+        let half = GuestTopologyCell { vcpus: 1, memory_bytes: Bytes(2 << 30), dedicated_vcpus: 0 };
+        assert_eq!((first.cells, first.cpu_policy), (vec![half, half], CpuPolicy::Dedicated));
+        assert_eq!((first.pages, second.pages), (PageChoice::Bytes(Bytes(2 << 20)), PageChoice::Any));
+        assert_eq!((second.cells[0].dedicated_vcpus, second.cells[1].memory_bytes), (4, Bytes(24 << 20)));
         assert_eq!(groups[0].template.memory_bytes, Bytes(4 << 30));
         assert_eq!(groups[0].template.disks[1].on, DiskPlace::StorageClass("ssd".to_owned()));
         assert_eq!(groups[1].template.disks[0].on, DiskPlace::Pool("fast".to_owned()));

@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use uuid::{Uuid, fmt::Hyphenated};
-use vmuster_proto::model::{Bytes, Timestamp};
+use vmuster_proto::model::{Bytes, CpuSet, Timestamp};
 pub use vmuster_proto::model::{ClaimState, Purpose};
 
 /// Text that names no claim.
@@ -95,16 +95,46 @@ pub struct ClaimedDisk {
     pub size_bytes: Bytes,
 }
 
+/// Huge pages of one size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimedPages {
+    /// Of one page.
+    pub size_bytes: Bytes,
+    /// Pages.
+    pub count: u64,
+}
+
+/// What is promised of one NUMA cell of the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimedCell {
+    /// The cell's id.
+    pub host_cell: u32,
+    /// CPUs of its own, and those that are kept free for their sake.
+    pub pinned_cpus: CpuSet,
+    /// vCPUs that float over the cell.
+    pub shared_vcpus: u64,
+    /// In ordinary pages.
+    pub memory_bytes: Bytes,
+    /// Of memory in huge pages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pages: Option<ClaimedPages>,
+}
+
 /// What is promised.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClaimedResources {
-    /// At most so many vCPUs.
+    /// At most so many vCPUs; of an instance with CPUs of its own those that float.
     pub vcpus: u64,
-    /// At most so much memory.
+    /// At most so much memory; in ordinary pages, where it has others.
     pub memory_bytes: Bytes,
     /// Disks, in the order asked.
     pub disks: Vec<ClaimedDisk>,
+    /// NUMA cells it is bound to, by id; none: it floats.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cells: Vec<ClaimedCell>,
 }
 
 /// That an instance is in an affinity group. Written as `db`, or `db=1` with a partition; names have no `=`.

@@ -24,8 +24,8 @@ mod witness;
 pub use book::{ClaimBook, ClaimCounts, Conflict, Outcome};
 pub use change::Change;
 pub use claim::{
-    Claim, ClaimId, ClaimState, ClaimedDisk, ClaimedResources, InstanceId, Membership, NewClaim,
-    ParseClaimIdError, ParseInstanceIdError, Purpose,
+    Claim, ClaimId, ClaimState, ClaimedCell, ClaimedDisk, ClaimedPages, ClaimedResources, InstanceId,
+    Membership, NewClaim, ParseClaimIdError, ParseInstanceIdError, Purpose,
 };
 pub use export::{EXPORT_SCHEMA, ImportError, import_json};
 pub use holdings::Holdings;

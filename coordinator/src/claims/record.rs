@@ -6,7 +6,10 @@ use prost::Message;
 use vmuster_proto::model::{Bytes, Timestamp};
 
 use super::{
-    claim::{Claim, ClaimId, ClaimState, ClaimedDisk, ClaimedResources, InstanceId, Purpose},
+    claim::{
+        Claim, ClaimId, ClaimState, ClaimedCell, ClaimedDisk, ClaimedPages, ClaimedResources, InstanceId,
+        Purpose,
+    },
     requests::Remembered,
 };
 
@@ -32,6 +35,23 @@ struct DiskBody {
     pool: String,
     #[prost(uint64, tag = "2")]
     size_bytes: u64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct CellBody {
+    #[prost(uint32, tag = "1")]
+    host_cell: u32,
+    /// As the kernel lists CPUs.
+    #[prost(string, tag = "2")]
+    pinned_cpus: String,
+    #[prost(uint64, tag = "3")]
+    shared_vcpus: u64,
+    #[prost(uint64, tag = "4")]
+    memory_bytes: u64,
+    #[prost(uint64, optional, tag = "5")]
+    page_size_bytes: Option<u64>,
+    #[prost(uint64, tag = "6")]
+    page_count: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -69,6 +89,8 @@ struct ClaimBody {
     observed_at_unix_millis: Option<u64>,
     #[prost(uint64, optional, tag = "15")]
     first_missing_at_unix_millis: Option<u64>,
+    #[prost(message, repeated, tag = "21")]
+    cells: Vec<CellBody>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -125,6 +147,28 @@ fn time(field: &'static str, millis: u64) -> Result<Timestamp, RecordError> {
     Timestamp::from_unix_millis(millis).map_err(|_| RecordError::Field(field))
 }
 
+fn encode_cell(cell: &ClaimedCell) -> CellBody {
+    CellBody {
+        host_cell: cell.host_cell,
+        pinned_cpus: cell.pinned_cpus.to_string(),
+        shared_vcpus: cell.shared_vcpus,
+        memory_bytes: cell.memory_bytes.0,
+        page_size_bytes: cell.pages.map(|pages| pages.size_bytes.0),
+        page_count: cell.pages.map_or(0, |pages| pages.count),
+    }
+}
+
+fn decode_cell(body: &CellBody) -> Result<ClaimedCell, RecordError> {
+    let pages = |size| ClaimedPages { size_bytes: Bytes(size), count: body.page_count };
+    Ok(ClaimedCell {
+        host_cell: body.host_cell,
+        pinned_cpus: body.pinned_cpus.parse().map_err(|_| RecordError::Field("pinned_cpus"))?,
+        shared_vcpus: body.shared_vcpus,
+        memory_bytes: Bytes(body.memory_bytes),
+        pages: body.page_size_bytes.map(pages),
+    })
+}
+
 pub(super) fn encode_claim(claim: &Claim) -> Vec<u8> {
     let disk = |disk: &ClaimedDisk| DiskBody { pool: disk.pool.clone(), size_bytes: disk.size_bytes.0 };
     let body = ClaimBody {
@@ -150,6 +194,7 @@ pub(super) fn encode_claim(claim: &Claim) -> Vec<u8> {
         expires_at_unix_millis: millis(claim.expires_at),
         observed_at_unix_millis: millis(claim.observed_at),
         first_missing_at_unix_millis: millis(claim.first_missing_at),
+        cells: claim.resources.cells.iter().map(encode_cell).collect(),
     };
     seal(claim.id.0, &body)
 }
@@ -174,6 +219,7 @@ pub(super) fn decode_claim(id: ClaimId, bytes: &[u8]) -> Result<Claim, RecordErr
         vcpus: body.vcpus,
         memory_bytes: Bytes(body.memory_bytes),
         disks: body.disks.into_iter().map(disk).collect(),
+        cells: body.cells.iter().map(decode_cell).collect::<Result<_, _>>()?,
     };
     let maybe = |field, millis: Option<u64>| millis.map(|millis| time(field, millis)).transpose();
     Ok(Claim {

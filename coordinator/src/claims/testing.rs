@@ -9,8 +9,8 @@ use std::{
 use vmuster_proto::model::{Bytes, Timestamp};
 
 use super::{
-    Change, ClaimBook, ClaimStore, ClaimStoreError, ClaimedDisk, ClaimedResources, Holdings, InstanceId,
-    Loaded, NewClaim, Purpose,
+    Change, ClaimBook, ClaimStore, ClaimStoreError, ClaimedCell, ClaimedDisk, ClaimedPages, ClaimedResources,
+    Holdings, InstanceId, Loaded, NewClaim, Purpose,
 };
 
 /// Seconds after an hour when all tests begin.
@@ -28,6 +28,20 @@ pub(super) fn new_claim(instance: u128, host: &str) -> NewClaim {
             vcpus: 4,
             memory_bytes: Bytes(8 << 30),
             disks: vec![ClaimedDisk { pool: "fs:default".to_owned(), size_bytes: Bytes(20 << 30) }],
+            cells: vec![
+                ClaimedCell {
+                    host_cell: 1,
+                    pinned_cpus: "4-7,20".parse().expect("CPUs"),
+                    shared_vcpus: 2,
+                    memory_bytes: Bytes(1 << 30),
+                    pages: None,
+                },
+                ClaimedCell {
+                    host_cell: 2,
+                    pages: Some(ClaimedPages { size_bytes: Bytes(2 << 20), count: 512 }),
+                    ..ClaimedCell::default()
+                },
+            ],
         },
         purpose: Purpose::New,
         request_id: "r".to_owned(),

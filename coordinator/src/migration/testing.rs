@@ -135,6 +135,7 @@ pub(super) fn claim(uuid: &str, vcpus: u64, gib: u64) -> ClaimReport {
         observed_at: None,
         first_missing_at: None,
         groups: Vec::new(),
+        cells: Vec::new(),
     }
 }
 

@@ -9,7 +9,7 @@ use vmuster_proto::model::{
     Candidate, FilterCount, GroupExplanation, JudgedHost, NearMiss, PlaceAnswer, Placement, Refusal, Shortage,
 };
 
-use super::{asked::Asked, planner::Planner};
+use super::{asked::Asked, planner::Planner, topology};
 use crate::placement::{
     self, Batch, Decision, Explanation, FilterName, Group, Lack, Miss, PoolKey, Question, Rejected,
 };
@@ -39,6 +39,12 @@ pub(super) fn answer(
             claim_id: String::new(),
             pools: pools.map(|pool| pool_name(planner, &placed.host, pool.as_ref())).collect(),
             score: placed.score,
+            cells: placed.cells.as_deref().map(topology::placed_cells).unwrap_or_default(),
+            emulator_cpus: placed
+                .cells
+                .as_deref()
+                .map(|cells| cells.emulator_cpus.clone())
+                .unwrap_or_default(),
         })
     });
     let placements: Vec<_> = placements.collect();

@@ -8,7 +8,7 @@ use std::{
 
 use vmuster_proto::model::{AffinityRule, Completeness, DiskPlace, InstanceTemplate, PlaceRequest, Purpose};
 
-use super::{PlaceError, planner::Planner};
+use super::{PlaceError, planner::Planner, topology};
 use crate::{
     claims::{Claim, ClaimBook, InstanceId},
     hosts::{Registry, Scope, registered},
@@ -165,6 +165,7 @@ pub(super) fn demand(template: &InstanceTemplate) -> Demand {
         cpu_model,
         arch,
         labels,
+        numa,
     } = template.clone();
     let disks = disks.into_iter().map(|disk| DiskDemand {
         size: disk.size_bytes,
@@ -183,7 +184,7 @@ pub(super) fn demand(template: &InstanceTemplate) -> Demand {
         cpu_model,
         arch,
         labels,
-        numa: None,
+        numa: numa.as_ref().map(topology::asked),
     }
 }
 

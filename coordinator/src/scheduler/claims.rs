@@ -9,7 +9,7 @@ use std::{
 use tokio::time::Instant;
 use vmuster_proto::model::{Bytes, ClaimReport};
 
-use super::{ClaimsError, Scheduler, decide::Anew};
+use super::{ClaimsError, Scheduler, decide::Anew, topology};
 use crate::claims::{
     Change, ChangeError, Claim, ClaimBook, ClaimCounts, ClaimFilter, ClaimId, ClaimPage, ClaimState,
     InstanceId, Outcome, hold_until,
@@ -176,5 +176,6 @@ pub(super) fn report(claim: &Claim) -> ClaimReport {
         observed_at: claim.observed_at,
         first_missing_at: claim.first_missing_at,
         groups: claim.groups.iter().map(ToString::to_string).collect(),
+        cells: claim.resources.cells.iter().map(topology::claimed_cell).collect(),
     }
 }

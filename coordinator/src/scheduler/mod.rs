@@ -6,6 +6,8 @@
 mod answer;
 mod asked;
 mod capacity;
+mod cell_promises;
+mod cells;
 mod claims;
 mod decide;
 mod error;
@@ -14,6 +16,7 @@ mod known;
 mod planner;
 mod promised;
 mod rows;
+mod topology;
 mod usage;
 
 use std::{

@@ -13,6 +13,7 @@ use vmuster_proto::model::{Bytes, HostSettings, Problem};
 
 use tokio::time::Instant;
 
+use super::cells::host_cells;
 use super::known::{Known, KnownUsage};
 use super::rows::{StorageClasses, guest_cpu, host_pools, own_pool, resource, strays};
 use crate::{
@@ -221,7 +222,14 @@ impl Planner {
             let host = AccountedHost { name: host, settings: &known.settings, inventory, usage };
             accounted(host, book)
         });
+        let cells = record.and_then(|record| {
+            let usage = known.usage.as_ref().map(|known| &*known.usage).or(record.saved_usage.as_deref());
+            let inventory = &record.inventory;
+            let accounted = AccountedHost { name: host, settings: &known.settings, inventory, usage };
+            host_cells(accounted, book.on(host).map(|claim| &**claim), self.registry.profile())
+        });
         let row = row(known, account.as_ref(), &self.classes, self.registry.profile(), book);
+        let row = PlacementHost { cells: cells.map(Arc::new), ..row };
         let settings = known.settings.clone();
         let before = self.hosts.get_mut(host).and_then(|known| known.account.take());
         let strays = strays(host, account.as_ref(), book);

@@ -124,6 +124,7 @@ impl World {
                     .iter()
                     .map(|(pool, size)| ClaimedDisk { pool: pool.to_string(), size_bytes: *size })
                     .collect(),
+                cells: Vec::new(),
             },
             purpose: Purpose::New,
             request_id: String::new(),

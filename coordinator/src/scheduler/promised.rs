@@ -10,8 +10,11 @@ use vmuster_proto::model::{Bytes, Timestamp};
 
 use super::asked::Asked;
 use crate::{
-    claims::{Claim, ClaimBook, ClaimedDisk, ClaimedResources, InstanceId, Membership, NewClaim},
-    placement::{self, AffinityRule, Decision, Demand, Group},
+    claims::{
+        Claim, ClaimBook, ClaimedCell, ClaimedDisk, ClaimedPages, ClaimedResources, InstanceId, Membership,
+        NewClaim,
+    },
+    placement::{self, AffinityRule, Decision, Demand, Group, numa},
 };
 
 /// What was placed, in the request's order: instance, its demand, where.
@@ -69,6 +72,7 @@ pub(super) fn new_claims(
                 vcpus: u64::from(demand.floating_vcpus()),
                 memory_bytes: Bytes(placed.ordinary_memory_bytes(demand)),
                 disks: disks.collect(),
+                cells: placed.cells.as_ref().map(|cells| claimed_cells(&cells.taken)).unwrap_or_default(),
             },
             purpose: asked.request.purpose,
             request_id: asked.request.request_id.clone(),
@@ -80,6 +84,17 @@ pub(super) fn new_claims(
         }
     };
     placed_in(asked, decision).map(claim).collect()
+}
+
+fn claimed_cells(taken: &numa::Taken) -> Vec<ClaimedCell> {
+    let cell = |cell: &numa::TakenOfCell| ClaimedCell {
+        host_cell: cell.host_cell,
+        pinned_cpus: cell.pinned.clone(),
+        shared_vcpus: cell.shared_vcpus,
+        memory_bytes: Bytes(cell.memory_bytes),
+        pages: cell.hugepages.map(|(size_bytes, count)| ClaimedPages { size_bytes, count }),
+    };
+    taken.cells.iter().map(cell).collect()
 }
 
 /// Characters of a signature: enough to tell what one cluster asks for apart.

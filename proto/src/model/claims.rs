@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, Domain, JudgedHost, Purpose, Timestamp};
+use super::{Bytes, ClaimedCell, Domain, JudgedHost, Purpose, Timestamp};
 
 /// The schema's name in JSON.
 pub const CLAIMS_SCHEMA: &str = "vmuster.claims.v1";
@@ -58,6 +58,8 @@ pub struct ClaimReport {
     pub first_missing_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cells: Vec<ClaimedCell>,
 }
 
 /// An instance: a guest, a claim, or both.

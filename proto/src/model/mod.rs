@@ -24,6 +24,7 @@ mod snapshot;
 mod standing;
 mod text;
 mod time;
+mod topology;
 mod units;
 mod usage;
 mod verdict;
@@ -61,6 +62,10 @@ pub use snapshot::{SNAPSHOT_SCHEMA, Snapshot};
 pub use standing::{Freshness, HostFailure, HostStanding, HostSummary, MissingHost, Problem, ProblemKind};
 pub use text::{is_unprintable, printable};
 pub use time::{ParseDurationError, Timestamp, TimestampOutOfRange, parse_duration};
+pub use topology::{
+    ClaimedCell, CpuPolicy, EmulatorThreads, GuestTopology, GuestTopologyCell, PageChoice, PlacedCell,
+    ThreadPolicy,
+};
 pub use units::{Bytes, ParseBytesError};
 pub use usage::{
     Filesystem, FreeHugepages, LoadAverage, MemoryUsage, NumaNodeUsage, NumaUsage, OwnProcess, Pressure,

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, FeatureSet, HostStanding, Problem, Timestamp};
+use super::{Bytes, CpuSet, FeatureSet, GuestTopology, HostStanding, PlacedCell, Problem, Timestamp};
 
 /// The schema's name in JSON.
 pub const PLACE_SCHEMA: &str = "vmuster.place.v1";
@@ -31,6 +31,8 @@ pub struct InstanceTemplate {
     pub arch: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub numa: Option<GuestTopology>,
 }
 
 /// One disk.
@@ -178,6 +180,10 @@ pub struct Placement {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pools: Vec<String>,
     pub score: f64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cells: Vec<PlacedCell>,
+    #[serde(default, skip_serializing_if = "CpuSet::is_empty")]
+    pub emulator_cpus: CpuSet,
 }
 
 /// What a host lacked.

@@ -5,13 +5,18 @@ use std::{collections::BTreeMap, time::Duration};
 use vmuster_proto::{
     convert::{self, place_request},
     model::{
-        AffinityPolicy, AffinityRule, Bytes, Candidate, ClaimReport, ClaimState, Completeness, DiskDemand,
-        DiskPlace, FeatureSet, FilterCount, Freshness, GroupExplanation, HostStanding, InstanceGroup,
-        InstanceTemplate, JudgedHost, NearMiss, PlaceAnswer, PlaceRequest, Placement, Problem, ProblemKind,
-        Purpose, Refusal, Shortage, Timestamp, WeigherProfile,
+        AffinityPolicy, AffinityRule, Bytes, Candidate, ClaimReport, ClaimState, ClaimedCell, Completeness,
+        CpuPolicy, CpuSet, DiskDemand, DiskPlace, EmulatorThreads, FeatureSet, FilterCount, Freshness,
+        GroupExplanation, GuestTopology, GuestTopologyCell, HostStanding, InstanceGroup, InstanceTemplate,
+        JudgedHost, NearMiss, PageChoice, PlaceAnswer, PlaceRequest, PlacedCell, Placement, Problem,
+        ProblemKind, Purpose, Refusal, Shortage, ThreadPolicy, Timestamp, WeigherProfile,
     },
     pb,
 };
+
+fn cpus(text: &str) -> CpuSet {
+    text.parse().expect("CPUs")
+}
 
 const UUID: &str = "8c1f4ce1-1111-4222-8333-944444444444";
 
@@ -30,7 +35,52 @@ fn template() -> InstanceTemplate {
         cpu_model: Some("EPYC-Rome".to_owned()),
         arch: Some("x86_64".to_owned()),
         labels: BTreeMap::from([("zone".to_owned(), "a".to_owned())]),
+        numa: Some(topology()),
     }
+}
+
+fn topology() -> GuestTopology {
+    let cell = |vcpus, gib: u64, dedicated_vcpus| GuestTopologyCell {
+        vcpus,
+        memory_bytes: Bytes(gib << 30),
+        dedicated_vcpus,
+    };
+    GuestTopology {
+        cells: vec![cell(3, 5, 2), cell(1, 3, 0)],
+        cpu_policy: CpuPolicy::Mixed,
+        thread_policy: ThreadPolicy::Isolate,
+        emulator_threads: EmulatorThreads::Share,
+        pages: PageChoice::Bytes(Bytes(2 << 20)),
+    }
+}
+
+#[test]
+fn a_topology_that_makes_no_sense_is_refused() {
+    let refused = |change: fn(&mut pb::GuestTopology)| {
+        let mut request = pb::PlaceRequest::from(&request());
+        let template = request.groups[0].template.as_mut().expect("set");
+        change(template.numa.as_mut().expect("set"));
+        place_request(request, String::new).expect_err("refused").field
+    };
+    let within = |field: &str| format!("groups[0].template.numa.{field}");
+    assert_eq!(refused(|numa| numa.cells.clear()), within("cells"));
+    assert_eq!(refused(|numa| numa.cells[0].vcpus = 4), within("cells"), "more than the template");
+    assert_eq!(refused(|numa| numa.cells[1].memory_bytes += 1), within("cells"));
+    assert_eq!(refused(|numa| numa.cells[1].vcpus = 0), within("cells[1].vcpus"));
+    assert_eq!(refused(|numa| numa.cells[0].memory_bytes = 1), within("cells[0].memory_bytes"));
+    assert_eq!(refused(|numa| numa.cells[1].dedicated_vcpus = 2), within("cells[1].dedicated_vcpus"));
+    assert_eq!(
+        refused(|numa| numa.set_cpu_policy(pb::CpuPolicy::Dedicated)),
+        within("cells[0].dedicated_vcpus")
+    );
+    assert_eq!(refused(|numa| numa.page_size_bytes = Some(3)), within("page_size_bytes"));
+    assert_eq!(refused(|numa| numa.set_pages(pb::PageChoice::Any)), within("page_size_bytes"));
+    let isolated = |numa: &mut pb::GuestTopology| {
+        numa.cells[0].dedicated_vcpus = 0;
+        numa.set_cpu_policy(pb::CpuPolicy::Shared);
+        numa.set_emulator_threads(pb::EmulatorThreads::Isolate);
+    };
+    assert_eq!(refused(isolated), within("emulator_threads"));
 }
 
 fn rule(group: &str, policy: AffinityPolicy, topology_key: Option<&str>) -> AffinityRule {
@@ -188,6 +238,16 @@ fn answers_come_through_as_they_are() {
             claim_id: "c7".to_owned(),
             pools: vec!["default".to_owned()],
             score: 0.25,
+            cells: vec![PlacedCell {
+                host_cell: 1,
+                vcpus: cpus("0-2"),
+                pins: BTreeMap::from([(0, 4), (1, 20)]),
+                shared_cpus: cpus("8-11"),
+                memory_bytes: Bytes(1 << 30),
+                page_size_bytes: Bytes(2 << 20),
+                huge_pages: true,
+            }],
+            emulator_cpus: cpus("4,20"),
         }],
         refusals: vec![Refusal {
             group: 1,
@@ -251,6 +311,14 @@ fn claims_come_through_as_they_are() {
             observed_at: Some(at(3)),
             first_missing_at: Some(at(4)),
             groups: vec!["db".to_owned(), "db=1".to_owned()],
+            cells: vec![ClaimedCell {
+                host_cell: 1,
+                pinned_cpus: cpus("4-7"),
+                shared_vcpus: 2,
+                memory_bytes: Bytes(3),
+                page_size_bytes: Some(Bytes(2 << 20)),
+                page_count: 4,
+            }],
         };
         assert_eq!(convert::claims(vec![(&claim).into()]), Ok(vec![claim]));
     }

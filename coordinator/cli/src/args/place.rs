@@ -5,7 +5,7 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 use clap::{Args, Subcommand, ValueEnum};
 use vmuster_proto::model::{Bytes, DiskDemand, DiskPlace, parse_duration};
 
-use super::{Output, key_value};
+use super::{Output, TopologyArguments, key_value};
 
 /// What one instance needs.
 #[derive(Debug, Default, Args)]
@@ -35,6 +35,8 @@ pub(crate) struct FlavorArguments {
     /// A label its host must have; repeat it for more
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = key_value)]
     pub(crate) labels: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) topology: TopologyArguments,
 }
 
 /// "40GiB", "40GiB@pool:fast", "40GiB@class:ssd".
@@ -73,7 +75,8 @@ pub(crate) struct PlaceArguments {
     pub(crate) uuid: Vec<String>,
     /// Several sorts of instances at once: a request as YAML (docs/placement.md)
     #[arg(long, value_name = "FILE|-", conflicts_with_all = [
-        "vcpus", "memory", "disks", "require", "forbid", "cpu_model", "arch", "labels", "count", "uuid"
+        "vcpus", "memory", "disks", "require", "forbid", "cpu_model", "arch", "labels", "count", "uuid",
+        "numa_cells", "cpu_policy", "thread_policy", "emulator_threads", "pages"
     ])]
     pub(crate) file: Option<PathBuf>,
     /// On the host that has members of this group, or @LABEL: where hosts have the same value of this label
@@ -130,6 +133,9 @@ pub(crate) struct PlaceArguments {
     /// Tell what each filter rejects and which hosts nearly suit, also where nothing is refused
     #[arg(long)]
     pub(crate) explain: bool,
+    /// Print what goes into the domains' XML instead: pins, cells and pages
+    #[arg(long, conflicts_with = "output")]
+    pub(crate) libvirt_xml: bool,
     /// How to show the answer; plain prints "UUID HOST CLAIM", one a line
     #[arg(short, long, value_enum, default_value = "table")]
     pub(crate) output: Output,

@@ -31,6 +31,7 @@ pub(crate) async fn run(client: &mut Client, arguments: &PlaceArguments) -> Resu
         _ => failure,
     })?;
     let text = match arguments.output {
+        _ if arguments.libvirt_xml => render::libvirt_xml::fragments(&answer),
         Output::Table => render::place::table(&answer, &request, width()),
         Output::Plain => render::place::plain(&answer),
         Output::Json => render::json(&render::place::Document::new(&answer, &request))?,
@@ -152,6 +153,7 @@ fn template(flavor: &FlavorArguments) -> Result<InstanceTemplate, Failure> {
         cpu_model: flavor.cpu_model.clone(),
         arch: flavor.arch.clone(),
         labels: flavor.labels.iter().cloned().collect(),
+        numa: flavor.topology.topology(vcpus, memory_bytes).map_err(Failure::usage)?,
     })
 }
 

@@ -11,6 +11,7 @@ mod host_list;
 #[cfg(test)]
 mod host_list_tests;
 pub(crate) mod hosts;
+pub(crate) mod libvirt_xml;
 pub(crate) mod migrate;
 #[cfg(test)]
 mod migrate_tests;

@@ -13,6 +13,8 @@ use super::host::DeviceKey;
 pub struct PlacedCell {
     /// The host cell's id.
     pub host_cell: u32,
+    /// vCPUs of the cell, dedicated ones and others.
+    pub vcpu_count: u32,
     /// (vCPU number, CPU) of each dedicated vCPU. Siblings stand side by side.
     pub pins: Vec<(u32, u32)>,
     /// What the cell's other vCPUs float over; empty if it has none.

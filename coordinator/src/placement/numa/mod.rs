@@ -173,6 +173,7 @@ fn write_down(
         let vcpus = asked.dedicated_vcpus.saturating_add(asked.shared_vcpus);
         cells.push(PlacedCell {
             host_cell: cell.id,
+            vcpu_count: vcpus,
             pins: (next_vcpu..).zip(cpus.pins).collect(),
             shared_cpus: floats_over,
             page_size: Bytes(pages.size_bytes),

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::super::{DecodeError, list, section, text, time, time_to_pb};
+use super::topology::cpus;
 use crate::{
     model::{
         Candidate, CapacityAnswer, FilterCount, GroupExplanation, HostCapacity, HostStanding, JudgedHost,
-        NearMiss, PlaceAnswer, Placement, Refusal, ResourceFigures, Shortage, StorageFigures,
+        NearMiss, PlaceAnswer, PlacedCell, Placement, Refusal, ResourceFigures, Shortage, StorageFigures,
     },
     pb,
 };
@@ -59,8 +60,10 @@ impl TryFrom<pb::PlaceResponse> for PlaceAnswer {
 
 impl From<Placement> for pb::Placement {
     fn from(placement: Placement) -> Self {
-        let Placement { uuid, group, host, claim_id, pools, score } = placement;
-        Self { uuid, group, host, claim_id, pools, score }
+        let Placement { uuid, group, host, claim_id, pools, score, cells, emulator_cpus } = placement;
+        let cells = cells.iter().map(Into::into).collect();
+        let emulator_cpus = emulator_cpus.to_string();
+        Self { uuid, group, host, claim_id, pools, score, cells, emulator_cpus }
     }
 }
 
@@ -68,13 +71,15 @@ impl TryFrom<pb::Placement> for Placement {
     type Error = DecodeError;
 
     fn try_from(placement: pb::Placement) -> Result<Self, DecodeError> {
-        let pb::Placement { uuid, group, host, claim_id, pools, score } = placement;
+        let pb::Placement { uuid, group, host, claim_id, pools, score, cells, emulator_cpus } = placement;
         Ok(Self {
             uuid: text("uuid", uuid)?,
             group,
             host: text("host", host)?,
             claim_id: text("claim_id", claim_id)?,
             pools: list("pools", pools, |name| text("pool", name))?,
+            cells: list("cells", cells, PlacedCell::try_from)?,
+            emulator_cpus: cpus("emulator_cpus", emulator_cpus)?,
             score,
         })
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::{DecodeError, list, section, text, time, time_to_pb};
 use crate::{
-    model::{Bytes, ClaimReport, ClaimState, Instance, InstancesAnswer, JudgedHost, Purpose},
+    model::{Bytes, ClaimReport, ClaimState, ClaimedCell, Instance, InstancesAnswer, JudgedHost, Purpose},
     pb,
 };
 
@@ -48,6 +48,7 @@ impl From<&ClaimReport> for pb::Claim {
             observed_at: claim.observed_at.map(time_to_pb),
             first_missing_at: claim.first_missing_at.map(time_to_pb),
             groups: claim.groups.clone(),
+            cells: claim.cells.iter().map(Into::into).collect(),
         }
     }
 }
@@ -77,6 +78,7 @@ impl TryFrom<pb::Claim> for ClaimReport {
             observed_at: time("observed_at", claim.observed_at)?,
             first_missing_at: time("first_missing_at", claim.first_missing_at)?,
             groups: list("groups", claim.groups, |group| text("group", group))?,
+            cells: list("cells", claim.cells, ClaimedCell::try_from)?,
         })
     }
 }

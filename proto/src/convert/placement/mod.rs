@@ -4,6 +4,7 @@ mod affinity;
 mod answer;
 mod claims;
 mod request;
+mod topology;
 
 pub use claims::claims;
 pub use request::{instance_uuid, place_request};

@@ -8,8 +8,8 @@ use super::super::{DecodeError, duration, duration_to_pb, feature_set, list, own
 use super::affinity;
 use crate::{
     model::{
-        Bytes, Completeness, DiskDemand, DiskPlace, INSTANCES_MAX, InstanceGroup, InstanceTemplate,
-        PlaceRequest, Purpose, WeigherProfile,
+        Bytes, Completeness, DiskDemand, DiskPlace, GuestTopology, INSTANCES_MAX, InstanceGroup,
+        InstanceTemplate, PlaceRequest, Purpose, WeigherProfile,
     },
     pb,
 };
@@ -37,6 +37,7 @@ impl From<&InstanceTemplate> for pb::InstanceTemplate {
             cpu_model,
             arch,
             labels,
+            numa,
         } = template;
         Self {
             vcpus: *vcpus,
@@ -47,6 +48,7 @@ impl From<&InstanceTemplate> for pb::InstanceTemplate {
             cpu_model: cpu_model.clone(),
             arch: arch.clone(),
             labels: labels.clone(),
+            numa: numa.as_ref().map(Into::into),
         }
     }
 }
@@ -69,7 +71,13 @@ impl TryFrom<pb::InstanceTemplate> for InstanceTemplate {
         if let Some(both) = required_features.intersection(&forbidden_features).names().first() {
             return Err(DecodeError::new("forbidden_features", format!("{both} is also required")));
         }
+        let numa = template.numa.map(|numa| {
+            let numa = GuestTopology::try_from(numa)?;
+            adds_up(&numa, template.vcpus, template.memory_bytes)?;
+            Ok::<_, DecodeError>(numa)
+        });
         Ok(Self {
+            numa: numa.transpose().map_err(|error| error.within("numa"))?,
             vcpus: template.vcpus,
             memory_bytes: Bytes(template.memory_bytes),
             disks: list("disks", template.disks, DiskDemand::try_from)?,
@@ -80,6 +88,23 @@ impl TryFrom<pb::InstanceTemplate> for InstanceTemplate {
             labels: text_map("labels", template.labels)?,
         })
     }
+}
+
+/// Whether the cells are all of the instance.
+fn adds_up(numa: &GuestTopology, vcpus: u32, memory_bytes: u64) -> Result<(), DecodeError> {
+    let of_cells: u64 = numa.cells.iter().map(|cell| u64::from(cell.vcpus)).sum();
+    if of_cells != u64::from(vcpus) {
+        return Err(DecodeError::new("cells", format!("they have {of_cells} vCPUs, the template {vcpus}")));
+    }
+    let of_cells = numa.cells.iter().map(|cell| cell.memory_bytes.0).fold(0, u64::saturating_add);
+    if of_cells != memory_bytes {
+        let (of_cells, memory) = (Bytes(of_cells), Bytes(memory_bytes));
+        return Err(DecodeError::new(
+            "cells",
+            format!("they have {of_cells} of memory, the template {memory}"),
+        ));
+    }
+    Ok(())
 }
 
 /// A name that is there is not empty.
