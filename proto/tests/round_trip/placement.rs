@@ -6,9 +6,9 @@ use vmuster_proto::{
     convert::{self, place_request},
     model::{
         AffinityPolicy, AffinityRule, Bytes, Candidate, ClaimReport, ClaimState, Completeness, DiskDemand,
-        DiskPlace, FeatureSet, FilterCount, Freshness, GroupExplanation, HostStanding, InstanceGroup,
-        InstanceTemplate, JudgedHost, NearMiss, PlaceAnswer, PlaceRequest, Placement, Problem, ProblemKind,
-        Purpose, Refusal, Shortage, Timestamp, WeigherProfile,
+        DiskPlace, EvacuatedInstance, FeatureSet, FilterCount, Freshness, GroupExplanation, HostStanding,
+        InstanceGroup, InstanceTemplate, JudgedHost, NearMiss, PlaceAnswer, PlaceRequest, Placement, Problem,
+        ProblemKind, Purpose, Refusal, Shortage, Timestamp, WeigherProfile,
     },
     pb,
 };
@@ -70,6 +70,16 @@ fn request() -> PlaceRequest {
         purpose: Purpose::Move,
         max_candidates: 3,
         explain: true,
+        evacuate_host: None,
+    }
+}
+
+fn evacuation() -> PlaceRequest {
+    PlaceRequest {
+        groups: Vec::new(),
+        forced_host: None,
+        evacuate_host: Some("kvm-03".to_owned()),
+        ..request()
     }
 }
 
@@ -82,7 +92,11 @@ fn requests_come_through_as_they_are() {
     for completeness in [Completeness::All, Completeness::BestEffort, Completeness::AtLeast(1)] {
         let request = PlaceRequest { completeness, ..request() };
         assert_eq!(decoded((&request).into()), Ok(request));
+        let request = PlaceRequest { completeness, ..evacuation() };
+        assert_eq!(decoded((&request).into()), Ok(request));
     }
+    let unsaid = pb::PlaceRequest { purpose: 0, ..(&evacuation()).into() };
+    assert_eq!(decoded(unsaid).map(|request| request.purpose), Ok(Purpose::Move), "it is nothing else");
 }
 
 #[test]
@@ -112,6 +126,11 @@ fn what_makes_no_sense_is_named() {
         ("groups", |r| {
             r.groups[0].uuids.clear();
             r.groups[0].count = 1_000_000;
+        }),
+        ("evacuate_host", |r| r.evacuate_host = "kvm-03".to_owned()),
+        ("evacuate_host", |r| {
+            r.groups.clear();
+            r.evacuate_host = "kvm-03".to_owned();
         }),
         ("max_candidates", |r| r.max_candidates = 101),
         ("profile.multipliers", |r| {
@@ -222,6 +241,16 @@ fn answers_come_through_as_they_are() {
         )]),
         skipped_filters: vec!["labels".to_owned()],
         over_committed: true,
+        notes: vec!["fence it".to_owned()],
+        evacuated: vec![EvacuatedInstance {
+            uuid: UUID.to_owned(),
+            name: "web".to_owned(),
+            state: "running".to_owned(),
+            group: 1,
+            elsewhere: "kvm-04".to_owned(),
+            disks: vec!["vda".to_owned()],
+            doubts: vec!["it has host devices".to_owned()],
+        }],
         cluster_generation: "2a".to_owned(),
     };
     assert_eq!(PlaceAnswer::try_from(pb::PlaceResponse::from(answer.clone())), Ok(answer));
