@@ -34,7 +34,7 @@ impl Scheduler {
         Scope { names: names.clone(), ..Scope::default() }.check(&registry)?;
         let host = names.first().map_or(host, String::as_str);
         self.learn_unknown(&Scope::default(), deadline).await;
-        if request.claim && self.may_have_changed(host) {
+        if request.claim && self.may_answer(host) {
             self.ask_all(vec![host.to_owned()], deadline).await;
         }
         let evacuation = {
@@ -51,12 +51,9 @@ impl Scheduler {
         self.answered(&asked, digest, deadline).await
     }
 
-    /// Whether a host that is alive may have other guests than those that are known. One that is down is not waited for.
-    fn may_have_changed(&self, host: &str) -> bool {
-        let now = self.cluster.cache().now();
-        let young = now.saturating_sub(self.usage_max_age)..=now;
-        let planner = self.planner();
-        planner.host(host).is_some_and(|known| known.problem.is_none() && !known.is_fresh(&young))
+    /// Whether a host is not known to be down: then it may have other guests than a moment ago.
+    fn may_answer(&self, host: &str) -> bool {
+        self.planner().host(host).is_some_and(|known| known.problem.is_none())
     }
 }
 
