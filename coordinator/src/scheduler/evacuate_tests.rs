@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use vmuster_proto::model::{
-    AffinityPolicy, AffinityRule, Bytes, Completeness, Cpu, DomainDisk, Filesystem, Freshness, GuestCpu,
-    HostOrigin, Inventory, Memory, PlaceAnswer, Problem, ProblemKind, Purpose, StoragePool, System,
-    Timestamp, Usage,
+    AffinityPolicy, AffinityRule, Bytes, Completeness, Cpu, DomainDisk, Filesystem, GuestCpu, HostOrigin,
+    Inventory, Memory, PlaceAnswer, Problem, ProblemKind, Purpose, StoragePool, System, Timestamp, Usage,
 };
 
 use super::*;
@@ -212,7 +211,7 @@ fn the_fullest_of_seventy_hosts_is_emptied_or_it_is_said_why_not() {
             let domains = (0..hosts).map(|n| domain(1000 * host as u128 + u128::from(n), vcpus, 4, vec![]));
             world.answers(host, (16, 128), domains.collect());
         }
-        let pool = |number: u128| if number % 3 == 0 { "ceph" } else { "default" };
+        let pool = |number: u128| if number.is_multiple_of(3) { "ceph" } else { "default" };
         let guests =
             (0..200).map(|n| domain(n, 1 + (n % 4) as u32, 2 + (n % 4) as u64, vec![disk(pool(n), 20)]));
         world.answers(0, (256, 2000), guests.collect());
