@@ -107,6 +107,7 @@ pub(crate) fn place_error(error: &PlaceError) -> Status {
         PlaceError::Unreadable(_) => error_status(Code::Internal, error.to_string(), STATE_NOT_WRITABLE),
         PlaceError::Conflict(_) => error_status(Code::AlreadyExists, error.to_string(), INSTANCE_CLAIMED),
         PlaceError::Exists { .. } => error_status(Code::AlreadyExists, error.to_string(), INSTANCE_EXISTS),
+        PlaceError::NothingKnown(_) => error_status(Code::Unavailable, error.to_string(), HOST_MISSING),
         PlaceError::Changed => error_status(Code::Aborted, error.to_string(), PLACEMENT_CHANGED),
         PlaceError::Claims(error) => claims_error(error),
     }

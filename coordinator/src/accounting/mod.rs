@@ -15,7 +15,7 @@ pub use host::{
     AccountedHost, ClaimedBy, HostAccount, PoolAccount, Room, RoomFigures, account, is_dedicated, room_for,
 };
 pub use shared::{SharedStorage, SharedUnit};
-pub use storage::{Charging, DiskCharges, HostStorage, holder, storage_of};
+pub use storage::{Charging, DiskCharges, HostStorage, holder, is_removable, storage_of};
 
 /// vCPUs of guests a host thread may carry where nobody says otherwise: few guests use all of theirs at once.
 pub const VCPU_RATIO: Ratio = Ratio::from_hundredths(400);

@@ -117,6 +117,12 @@ pub fn holder<'a>(path: &str, filesystems: &'a [Filesystem]) -> Option<&'a Files
     filesystems.iter().filter(within).max_by_key(|filesystem| filesystem.mount_point.len())
 }
 
+/// Whether its media come and go, so that nothing is promised for it.
+#[must_use]
+pub fn is_removable(disk: &DomainDisk) -> bool {
+    REMOVABLE.contains(&disk.device.as_deref().unwrap_or_default())
+}
+
 /// Whom the disks of a host's guests are charged to.
 #[derive(Debug)]
 pub struct Charging<'a> {
@@ -139,7 +145,7 @@ impl<'a> Charging<'a> {
     pub fn of(&mut self, domain: &'a Domain) -> DiskCharges {
         let mut charges = DiskCharges::new();
         for disk in &domain.disks {
-            if REMOVABLE.contains(&disk.device.as_deref().unwrap_or_default()) {
+            if is_removable(disk) {
                 continue;
             }
             let Some(key) = self.key_of(disk) else { continue };
@@ -153,7 +159,9 @@ impl<'a> Charging<'a> {
         charges
     }
 
-    fn key_of(&self, disk: &DomainDisk) -> Option<String> {
+    /// The storage a disk is in; None: in none that anything is placed into, or that is known.
+    #[must_use]
+    pub fn key_of(&self, disk: &DomainDisk) -> Option<String> {
         let named = disk.pool.as_ref().and_then(|name| self.pools.iter().find(|pool| pool.name == *name));
         if let Some(pool) = named {
             return Some(key_of_pool(self.host, pool));

@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use uuid::{Uuid, fmt::Hyphenated};
-use vmuster_proto::model::{Bytes, CpuSet, Timestamp};
+use vmuster_proto::model::{AffinityRule, Bytes, CpuSet, Timestamp};
 pub use vmuster_proto::model::{ClaimState, Purpose};
 
 /// Text that names no claim.
@@ -197,6 +197,9 @@ pub struct Claim {
     pub signature: String,
     /// Affinity groups the instance is in.
     pub groups: Vec<Membership>,
+    /// What it asked of them, for the day when it must go elsewhere. Of a claim of before these were kept there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<AffinityRule>,
     /// Made without regard to capacity, by an administrator's word.
     pub over_committed: bool,
     /// When it was made.
@@ -226,6 +229,8 @@ pub struct NewClaim {
     pub signature: String,
     /// Affinity groups the instance is in.
     pub groups: Vec<Membership>,
+    /// What it asks of them.
+    pub rules: Vec<AffinityRule>,
     /// Made without regard to capacity.
     pub over_committed: bool,
     /// Now.
@@ -246,6 +251,7 @@ impl NewClaim {
             request_id: self.request_id,
             signature: self.signature,
             groups: self.groups,
+            rules: self.rules,
             over_committed: self.over_committed,
             created_at: self.created_at,
             expires_at: Some(self.expires_at),

@@ -3,7 +3,7 @@
 //! The checksum finds accidents, not forgery. Must not know where the bytes are kept.
 
 use prost::Message;
-use vmuster_proto::model::{Bytes, Timestamp};
+use vmuster_proto::model::{AffinityPolicy, AffinityRule, Bytes, Timestamp};
 
 use super::{
     claim::{
@@ -55,6 +55,19 @@ struct CellBody {
 }
 
 #[derive(Clone, PartialEq, Message)]
+struct RuleBody {
+    #[prost(string, tag = "1")]
+    group: String,
+    /// 1 affinity, 2 anti-affinity, 3 and 4 the same, soft.
+    #[prost(uint32, tag = "2")]
+    policy: u32,
+    #[prost(string, optional, tag = "3")]
+    topology_key: Option<String>,
+    #[prost(string, optional, tag = "4")]
+    partition: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Message)]
 struct ClaimBody {
     /// Sixteen bytes, big-endian.
     #[prost(bytes = "vec", tag = "1")]
@@ -91,6 +104,9 @@ struct ClaimBody {
     first_missing_at_unix_millis: Option<u64>,
     #[prost(message, repeated, tag = "21")]
     cells: Vec<CellBody>,
+    /// Not in records of vmusters that kept names of groups only.
+    #[prost(message, repeated, tag = "20")]
+    rules: Vec<RuleBody>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -169,6 +185,32 @@ fn decode_cell(body: &CellBody) -> Result<ClaimedCell, RecordError> {
     })
 }
 
+fn rule_body(rule: &AffinityRule) -> RuleBody {
+    RuleBody {
+        group: rule.group.clone(),
+        policy: match rule.policy {
+            AffinityPolicy::Affinity => 1,
+            AffinityPolicy::AntiAffinity => 2,
+            AffinityPolicy::SoftAffinity => 3,
+            AffinityPolicy::SoftAntiAffinity => 4,
+        },
+        topology_key: rule.topology_key.clone(),
+        partition: rule.partition.clone(),
+    }
+}
+
+fn rule(body: RuleBody) -> Result<AffinityRule, RecordError> {
+    let policy = match body.policy {
+        1 => AffinityPolicy::Affinity,
+        2 => AffinityPolicy::AntiAffinity,
+        3 => AffinityPolicy::SoftAffinity,
+        4 => AffinityPolicy::SoftAntiAffinity,
+        _ => return Err(RecordError::Field("rules.policy")),
+    };
+    let RuleBody { group, topology_key, partition, .. } = body;
+    Ok(AffinityRule { group, policy, topology_key, partition })
+}
+
 pub(super) fn encode_claim(claim: &Claim) -> Vec<u8> {
     let disk = |disk: &ClaimedDisk| DiskBody { pool: disk.pool.clone(), size_bytes: disk.size_bytes.0 };
     let body = ClaimBody {
@@ -195,6 +237,7 @@ pub(super) fn encode_claim(claim: &Claim) -> Vec<u8> {
         observed_at_unix_millis: millis(claim.observed_at),
         first_missing_at_unix_millis: millis(claim.first_missing_at),
         cells: claim.resources.cells.iter().map(encode_cell).collect(),
+        rules: claim.rules.iter().map(rule_body).collect(),
     };
     seal(claim.id.0, &body)
 }
@@ -232,6 +275,7 @@ pub(super) fn decode_claim(id: ClaimId, bytes: &[u8]) -> Result<Claim, RecordErr
         request_id: body.request_id,
         signature: body.signature,
         groups: body.groups.iter().map(|text| text.as_str().into()).collect(),
+        rules: body.rules.into_iter().map(rule).collect::<Result<_, _>>()?,
         over_committed: body.over_committed,
         created_at: time("created_at", body.created_at_unix_millis)?,
         expires_at: maybe("expires_at", body.expires_at_unix_millis)?,
@@ -255,4 +299,37 @@ pub(super) fn decode_request(row: u64, bytes: &[u8]) -> Result<(String, Remember
     let body_digest = body.body_digest.try_into().map_err(|_| RecordError::Field("body_digest"))?;
     let when = time("when", body.when_unix_millis)?;
     Ok((body.request_id, Remembered { body_digest, answer: body.answer, when }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::testing::new_claim;
+
+    #[test]
+    fn rules_are_kept_and_those_of_before_are_members_without_any() {
+        let rule = |policy, key: Option<&str>| AffinityRule {
+            group: "g".to_owned(),
+            policy,
+            topology_key: key.map(str::to_owned),
+            partition: key.map(|_| "1".to_owned()),
+        };
+        let rules = vec![
+            rule(AffinityPolicy::Affinity, None),
+            rule(AffinityPolicy::AntiAffinity, Some("rack")),
+            rule(AffinityPolicy::SoftAffinity, None),
+            rule(AffinityPolicy::SoftAntiAffinity, Some("zone")),
+        ];
+        let mut claim = new_claim(1, "h").with_id(ClaimId(7));
+        let before = encode_claim(&claim);
+        assert_eq!(decode_claim(claim.id, &before).expect("a record"), claim);
+        let body: ClaimBody = unseal(7, &before).expect("sealed");
+        assert!(body.rules.is_empty() && !body.groups.is_empty());
+        claim.rules = rules;
+        assert_eq!(decode_claim(claim.id, &encode_claim(&claim)).expect("a record"), claim);
+        let strange = RuleBody { policy: 9, ..rule_body(&claim.rules[0]) };
+        let sealed = seal(7, &ClaimBody { rules: vec![strange], ..body });
+        let refused = decode_claim(claim.id, &sealed).expect_err("no policy").to_string();
+        assert_eq!(refused, "its field rules.policy makes no sense");
+    }
 }

@@ -47,6 +47,7 @@ pub(super) fn new_claim(instance: u128, host: &str) -> NewClaim {
         request_id: "r".to_owned(),
         signature: "0123456789abcdef".to_owned(),
         groups: vec!["g".into()],
+        rules: Vec::new(),
         over_committed: false,
         created_at: at(0),
         expires_at: at(600),

@@ -137,7 +137,7 @@ impl<'a> Case<'a> {
         Self { domain, source, target, room }
     }
 
-    /// Whether it has a state that must survive the move. What libvirt does not say is taken for running.
+    /// Whether it has a state that must survive the move.
     fn is_running(&self) -> bool {
         is_running(self.domain)
     }
@@ -148,7 +148,9 @@ impl<'a> Case<'a> {
     }
 }
 
-fn is_running(domain: &Domain) -> bool {
+/// Whether it has a state that would be lost, or at work twice. What libvirt does not say is taken for running.
+#[must_use]
+pub fn is_running(domain: &Domain) -> bool {
     !matches!(domain.state.as_deref(), Some("shut_off" | "crashed"))
 }
 

@@ -21,8 +21,11 @@ use super::{
     solver::Then,
 };
 
-/// Different demands whose refusal is explained; each costs a look at all hosts.
+/// Different demands whose refusal is explained, however many hosts there are; each costs a look at all of them.
 const EXPLAINED_MAX: usize = 32;
+
+/// Looks at a host that further ones may cost: some milliseconds. Where hosts are few all are explained.
+const EXPLAINED_LOOKS_MAX: usize = 1 << 16;
 
 /// Where an instance went.
 #[derive(Debug, Clone, Copy)]
@@ -164,7 +167,7 @@ impl<'a> Run<'a> {
         let Group { demand, rules, .. } = &self.batch.groups[group];
         if let Some(related) = related.filter(|_| !rules.is_empty()) {
             // Rules say something else of each group, and after each placement.
-            let explanation = (self.explained_related < EXPLAINED_MAX).then(|| {
+            let explanation = self.may_explain(self.explained_related).then(|| {
                 self.explained_related += 1;
                 let mut need = Need::new(demand, self.lists.clone(), self.columns);
                 need.verdicts = Some(related.verdicts(group, rules, self.columns));
@@ -174,7 +177,7 @@ impl<'a> Run<'a> {
         }
         let known = self.explained.get(demand).map(Arc::clone);
         let explanation = known.or_else(|| {
-            (self.explained.len() < EXPLAINED_MAX).then(|| {
+            self.may_explain(self.explained.len()).then(|| {
                 let need = Need::new(demand, self.lists.clone(), self.columns);
                 let explanation = Arc::new(explain::explain(&need, self.columns));
                 self.explained.insert(Arc::clone(demand), Arc::clone(&explanation));
@@ -182,6 +185,11 @@ impl<'a> Run<'a> {
             })
         });
         self.push_refusal(group, instance, explanation);
+    }
+
+    /// Whether one more is explained, after so many.
+    fn may_explain(&self, explained: usize) -> bool {
+        explained < EXPLAINED_MAX || explained.saturating_mul(self.columns.len()) < EXPLAINED_LOOKS_MAX
     }
 
     /// This instance of this group found no host, nor did those of the group after it.

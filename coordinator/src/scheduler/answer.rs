@@ -9,7 +9,7 @@ use vmuster_proto::model::{
     Candidate, FilterCount, GroupExplanation, JudgedHost, NearMiss, PlaceAnswer, Placement, Refusal, Shortage,
 };
 
-use super::{asked::Asked, planner::Planner, topology};
+use super::{asked::Asked, evacuation::Unknown, planner::Planner, topology};
 use crate::placement::{
     self, Batch, Decision, Explanation, FilterName, Group, Lack, Miss, PoolKey, Question, Rejected,
 };
@@ -48,7 +48,9 @@ pub(super) fn answer(
         })
     });
     let placements: Vec<_> = placements.collect();
-    let refusals = decision.refusals.iter().map(|refused| refusal(asked, decision, refused)).collect();
+    let mut refusals: Vec<_> =
+        decision.refusals.iter().map(|refused| refusal(asked, decision, refused)).collect();
+    refusals.extend(unknown(asked));
     let over_committed = decision.placements.iter().flatten().any(|placed| placed.is_over_committed);
     let skipped: BTreeSet<FilterName> = decision.skipped.iter().map(|miss| miss.filter).collect();
     PlaceAnswer {
@@ -60,6 +62,8 @@ pub(super) fn answer(
         expires_at: None,
         candidates,
         explanations,
+        notes: asked.evacuation().map(|evacuation| evacuation.notes.clone()).unwrap_or_default(),
+        evacuated: asked.evacuation().map(|evacuation| evacuation.instances.clone()).unwrap_or_default(),
         skipped_filters: skipped.iter().map(ToString::to_string).collect(),
         over_committed,
         cluster_generation: format!("{:x}", planner.generation),
@@ -90,6 +94,20 @@ fn refusal(asked: &Asked<'_>, decision: &Decision, refused: &placement::Refusal)
         nearest: explanation.map(nearest).unwrap_or_default(),
         summary: explanation.map(summary).unwrap_or_default(),
     }
+}
+
+/// Instances of which nobody knows what they need: groups of their own, after the batch's.
+fn unknown(asked: &Asked<'_>) -> Vec<Refusal> {
+    let unknown = asked.evacuation().map(|evacuation| evacuation.unknown.as_slice()).unwrap_or_default();
+    let first = asked.batch().groups.len();
+    let refusal = |(place, unknown): (usize, &Unknown)| Refusal {
+        group: u32::try_from(first + place).unwrap_or(u32::MAX),
+        uuids: unknown.instance.iter().map(ToString::to_string).collect(),
+        filters: Vec::new(),
+        nearest: Vec::new(),
+        summary: unknown.why.clone(),
+    };
+    unknown.iter().enumerate().map(refusal).collect()
 }
 
 pub(super) fn counts(rejected: &[Rejected]) -> Vec<FilterCount> {

@@ -6,9 +6,16 @@ use std::{
     sync::Arc,
 };
 
-use vmuster_proto::model::{AffinityRule, Completeness, DiskPlace, InstanceTemplate, PlaceRequest, Purpose};
+use vmuster_proto::model::{
+    AffinityRule, Bytes, Completeness, DiskPlace, InstanceTemplate, PlaceRequest, Purpose,
+};
 
-use super::{PlaceError, planner::Planner, topology};
+use super::{
+    PlaceError,
+    evacuation::{Evacuation, STAYS},
+    planner::Planner,
+    topology,
+};
 use crate::{
     claims::{Claim, ClaimBook, InstanceId},
     hosts::{Registry, Scope, registered},
@@ -21,6 +28,8 @@ pub(super) struct Asked<'a> {
     pub(super) instances: Vec<InstanceId>,
     scope: Scope,
     batch: Batch,
+    /// Of the instances of a host that is evacuated; they are `instances`.
+    evacuation: Option<&'a Evacuation>,
 }
 
 impl<'a> Asked<'a> {
@@ -50,8 +59,10 @@ impl<'a> Asked<'a> {
         }
         let has_hard_rules =
             request.groups.iter().any(|group| group.rules.iter().any(|rule| rule.policy.is_required()));
-        if request.purpose == Purpose::Move && has_hard_rules && request.completeness != Completeness::All {
-            // Those that stay where they are would be where the rules were not asked.
+        let is_moved = request.purpose == Purpose::Move && request.evacuate_host.is_none();
+        if is_moved && has_hard_rules && request.completeness != Completeness::All {
+            // Those that stay where they are would be where the rules were not asked; on a host that is evacuated nobody
+            // counts.
             let problem = "must be all where instances with rules that are not soft move".to_owned();
             return Err(PlaceError::Invalid { field: "completeness", problem });
         }
@@ -74,7 +85,39 @@ impl<'a> Asked<'a> {
             },
             profile: profile(request)?,
         };
-        Ok(Self { request, instances: instances.collect::<Result<_, _>>()?, scope, batch })
+        Ok(Self { request, instances: instances.collect::<Result<_, _>>()?, scope, batch, evacuation: None })
+    }
+
+    /// The same, for these instances of a host; the request has their groups. Where some are not known not all can be
+    /// placed.
+    pub(super) fn evacuating(mut self, evacuation: &'a Evacuation) -> Self {
+        let unknown = evacuation.unknown.len();
+        if unknown > 0 && self.batch.completeness == placement::Completeness::All {
+            let all = self.instances.len().saturating_add(unknown);
+            self.batch.completeness =
+                placement::Completeness::AtLeast(u32::try_from(all).unwrap_or(u32::MAX));
+        }
+        self.evacuation = Some(evacuation);
+        self
+    }
+
+    pub(super) fn evacuation(&self) -> Option<&'a Evacuation> {
+        self.evacuation
+    }
+
+    /// What each disk of an instance may grow to, in the order of its demand: of one that stays where it is more than the
+    /// room that it asks for.
+    pub(super) fn disk_sizes<'d>(
+        &'d self,
+        instance: InstanceId,
+        demand: &'d Demand,
+    ) -> impl Iterator<Item = Bytes> + use<'d> {
+        let staying = self.evacuation.and_then(|evacuation| evacuation.staying.get(&instance));
+        let mut staying = staying.into_iter().flatten();
+        let size = move |disk: &DiskDemand| {
+            if disk.size == STAYS { staying.next().copied().unwrap_or(disk.size) } else { disk.size }
+        };
+        demand.disks.iter().map(size)
     }
 
     /// The hosts it may be about.
@@ -83,9 +126,11 @@ impl<'a> Asked<'a> {
     }
 
     /// With the members its groups have already. What moves does not move to where it is; where instances come from several
-    /// hosts, none goes to any of them.
+    /// hosts, none goes to any of them. A host that is evacuated has no members any more, whether they find another or not.
     pub(super) fn batch_for<'b>(&'b self, planner: &Planner, book: &ClaimBook) -> Cow<'b, Batch> {
-        let moves = self.request.purpose == Purpose::Move && self.batch.forced.is_none();
+        let evacuated = self.request.evacuate_host.as_deref();
+        let moves =
+            self.request.purpose == Purpose::Move && self.batch.forced.is_none() && evacuated.is_none();
         let groups: BTreeSet<&Arc<str>> =
             self.batch.groups.iter().flat_map(|group| &group.rules).map(|rule| &rule.group).collect();
         if !moves && groups.is_empty() {
@@ -96,7 +141,8 @@ impl<'a> Asked<'a> {
         for group in groups {
             // Where it is now is nothing to an instance that is placed anew.
             let others = book.in_group(group).filter(|claim| !own.contains(&claim.instance));
-            batch.members.extend(others.flat_map(|claim| members(claim, group, planner)));
+            let members = others.flat_map(|claim| members(claim, group, planner));
+            batch.members.extend(members.filter(|member| evacuated != Some(&*member.host)));
         }
         for instance in self.instances.iter().filter(|_| moves) {
             let claimed = book.of(*instance).map(|claim| claim.host.as_str());

@@ -241,8 +241,8 @@ impl Scheduler {
                 if let Change::Put(claim) = change {
                     placement.claim_id = claim.id.to_string();
                 }
-                let disks = placed.disks.iter().zip(&demand.disks);
-                let disks = disks.filter_map(|(pool, disk)| Some((pool.as_ref()?, disk.size)));
+                let disks = placed.disks.iter().zip(asked.disk_sizes(instance, demand));
+                let disks = disks.filter_map(|(pool, size)| Some((pool.as_ref()?, size)));
                 planner.charge(&placed.host, instance, disks);
             }
             answer.expires_at = Some(until);

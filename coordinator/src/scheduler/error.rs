@@ -41,6 +41,11 @@ pub enum PlaceError {
         /// Where.
         host: String,
     },
+    /// A host is to be evacuated, and what was on it is not known.
+    #[error(
+        "what guests '{0}' has, or had last, is not known; `vmuster claims list --host {0}` shows what was promised there"
+    )]
+    NothingKnown(String),
     /// Hosts changed faster than they could be asked.
     #[error(
         "what was decided changed again and again while hosts were asked; ask again with the same request_id"

@@ -11,6 +11,8 @@ mod cells;
 mod claims;
 mod decide;
 mod error;
+mod evacuate;
+mod evacuation;
 mod instances;
 mod known;
 mod planner;
@@ -125,18 +127,32 @@ impl Scheduler {
         {
             return Ok(known);
         }
+        if let Some(host) = &request.evacuate_host {
+            return self.evacuate(request, host, digest, deadline).await;
+        }
         let asked = Asked::new(request, &self.cluster.registry())?;
         // Guests of any host may be those that are asked for, and its disks be in a pool that others share.
         let everywhere = Scope::default();
         let scope = if request.claim || asked.has_disks() { &everywhere } else { asked.scope() };
         self.learn_unknown(scope, deadline).await;
-        let (mode, answer) = if request.claim {
-            (PlaceMode::Claim, self.claim(&asked, digest, deadline).await?)
+        self.answered(&asked, digest, deadline).await
+    }
+
+    async fn answered(
+        self: &Arc<Self>,
+        asked: &Asked<'_>,
+        digest: [u8; 32],
+        deadline: Instant,
+    ) -> Result<PlaceAnswer, PlaceError> {
+        let (mode, answer) = if asked.request.claim {
+            (PlaceMode::Claim, self.claim(asked, digest, deadline).await?)
         } else {
-            (PlaceMode::DryRun, self.dry_run(&asked))
+            (PlaceMode::DryRun, self.dry_run(asked))
         };
         let placed = if answer.granted { answer.placements.len() } else { 0 };
-        self.statistics.placed(mode, placed, asked.instances.len().saturating_sub(placed));
+        let unknown = asked.evacuation().map_or(0, |evacuation| evacuation.unknown.len());
+        let refused = asked.instances.len().saturating_sub(placed).saturating_add(unknown);
+        self.statistics.placed(mode, placed, refused);
         Ok(answer)
     }
 

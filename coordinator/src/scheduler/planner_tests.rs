@@ -130,6 +130,7 @@ impl World {
             request_id: String::new(),
             signature: String::new(),
             groups: Vec::new(),
+            rules: Vec::new(),
             over_committed: false,
             created_at: time(self.seconds),
             expires_at: time(self.seconds + 600),

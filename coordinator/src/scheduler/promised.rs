@@ -6,7 +6,7 @@ use std::{
 };
 
 use sha2::{Digest as _, Sha256};
-use vmuster_proto::model::{Bytes, Timestamp};
+use vmuster_proto::model::{self, Bytes, Timestamp};
 
 use super::asked::Asked;
 use crate::{
@@ -49,6 +49,28 @@ fn memberships<'c>(rules: &[AffinityRule], before: impl Iterator<Item = &'c Arc<
     all.into_iter().collect()
 }
 
+/// What it asks of them, as far as it is known.
+fn kept_rules<'c>(
+    rules: &[AffinityRule],
+    before: impl Iterator<Item = &'c Arc<Claim>>,
+) -> Vec<model::AffinityRule> {
+    let said = |rule: &AffinityRule| model::AffinityRule {
+        group: rule.group.to_string(),
+        policy: rule.policy,
+        topology_key: rule.topology_key.as_ref().map(ToString::to_string),
+        partition: rule.partition.as_ref().map(ToString::to_string),
+    };
+    let mut all: Vec<_> = rules.iter().map(said).collect();
+    let named: BTreeSet<&str> = rules.iter().map(|rule| &*rule.group).collect();
+    for rule in before.flat_map(|claim| &claim.rules) {
+        // Of two claims that it has while it moves each says the same.
+        if !named.contains(rule.group.as_str()) && !all.contains(rule) {
+            all.push(rule.clone());
+        }
+    }
+    all
+}
+
 /// The claims of what was placed.
 pub(super) fn new_claims(
     book: &ClaimBook,
@@ -62,8 +84,9 @@ pub(super) fn new_claims(
         let Group { demand, rules, .. } = group;
         let demand = &**demand;
         let signature = signatures.entry(std::ptr::from_ref(demand)).or_insert_with(|| signature(demand));
-        let disks = demand.disks.iter().zip(&placed.disks).filter_map(|(disk, pool)| {
-            Some(ClaimedDisk { pool: pool.as_ref()?.as_str().to_owned(), size_bytes: disk.size })
+        let sizes = asked.disk_sizes(instance, demand);
+        let disks = sizes.zip(&placed.disks).filter_map(|(size_bytes, pool)| {
+            Some(ClaimedDisk { pool: pool.as_ref()?.as_str().to_owned(), size_bytes })
         });
         NewClaim {
             instance,
@@ -78,6 +101,7 @@ pub(super) fn new_claims(
             request_id: asked.request.request_id.clone(),
             signature: signature.clone(),
             groups: memberships(rules, book.of(instance)),
+            rules: kept_rules(rules, book.of(instance)),
             over_committed: placed.is_over_committed,
             created_at,
             expires_at,

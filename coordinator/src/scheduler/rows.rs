@@ -43,8 +43,13 @@ fn host_pool(pool: &PoolAccount, classes: &StorageClasses) -> HostPool {
     let names = &pool.storage.names;
     let place = |pools: &Vec<String>| pools.iter().position(|name| names.contains(name));
     let classes = classes.iter().filter_map(|(class, pools)| Some((class.clone(), place(pools)?)));
-    let answers_to =
-        AnswersTo { names: names.clone(), classes: classes.collect(), is_default: pool.storage.is_default };
+    let classes = classes.collect();
+    let mut names = names.clone();
+    if pool.storage.is_shared {
+        // Hosts may call it differently, and what is in it must be found in it.
+        names.insert(pool.storage.key.clone());
+    }
+    let answers_to = AnswersTo { names, classes, is_default: pool.storage.is_default };
     HostPool { answers_to, pool: PoolKey::new(pool.storage.key.as_str()) }
 }
 

@@ -54,9 +54,9 @@ pub use issue::{Issue, IssueKind, sort_issues};
 pub use migration::{Finding, MIGRATION_SCHEMA, MigrationAnswer, MigrationVerdict};
 pub use placement::{
     AffinityPolicy, AffinityRule, Candidate, CapacityAnswer, Completeness, DiskDemand, DiskPlace,
-    FilterCount, GroupExplanation, HostCapacity, INSTANCES_MAX, InstanceGroup, InstanceTemplate, JudgedHost,
-    NearMiss, PLACE_SCHEMA, PlaceAnswer, PlaceRequest, Placement, Purpose, Refusal, ResourceFigures,
-    Shortage, StorageFigures, WeigherProfile,
+    EvacuatedInstance, FilterCount, GroupExplanation, HostCapacity, INSTANCES_MAX, InstanceGroup,
+    InstanceTemplate, JudgedHost, NearMiss, PLACE_SCHEMA, PlaceAnswer, PlaceRequest, Placement, Purpose,
+    Refusal, ResourceFigures, Shortage, StorageFigures, WeigherProfile,
 };
 pub use snapshot::{SNAPSHOT_SCHEMA, Snapshot};
 pub use standing::{Freshness, HostFailure, HostStanding, HostSummary, MissingHost, Problem, ProblemKind};

@@ -166,6 +166,7 @@ pub struct PlaceRequest {
     pub purpose: Purpose,
     pub max_candidates: u32,
     pub explain: bool,
+    pub evacuate_host: Option<String>,
 }
 
 /// Where an instance goes.
@@ -240,6 +241,24 @@ pub struct Refusal {
     pub summary: String,
 }
 
+/// An instance of a host that is evacuated.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "documented in placement_service.proto")]
+pub struct EvacuatedInstance {
+    pub uuid: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub state: String,
+    pub group: u32,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub elsewhere: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<String>,
+}
+
 /// What stood in the way of an instance of a group, before any was placed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "documented in placement_service.proto")]
@@ -297,6 +316,10 @@ pub struct PlaceAnswer {
     pub over_committed: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub explanations: Vec<GroupExplanation>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evacuated: Vec<EvacuatedInstance>,
     pub cluster_generation: String,
 }
 

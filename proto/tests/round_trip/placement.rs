@@ -6,13 +6,35 @@ use vmuster_proto::{
     convert::{self, place_request},
     model::{
         AffinityPolicy, AffinityRule, Bytes, Candidate, ClaimReport, ClaimState, ClaimedCell, Completeness,
-        CpuPolicy, CpuSet, DiskDemand, DiskPlace, EmulatorThreads, FeatureSet, FilterCount, Freshness,
-        GroupExplanation, GuestTopology, GuestTopologyCell, HostStanding, InstanceGroup, InstanceTemplate,
-        JudgedHost, NearMiss, PageChoice, PlaceAnswer, PlaceRequest, PlacedCell, Placement, Problem,
-        ProblemKind, Purpose, Refusal, Shortage, ThreadPolicy, Timestamp, WeigherProfile,
+        CpuPolicy, CpuSet, DiskDemand, DiskPlace, EmulatorThreads, EvacuatedInstance, FeatureSet,
+        FilterCount, Freshness, GroupExplanation, GuestTopology, GuestTopologyCell, HostStanding,
+        InstanceGroup, InstanceTemplate, JudgedHost, NearMiss, PageChoice, PlaceAnswer, PlaceRequest,
+        PlacedCell, Placement, Problem, ProblemKind, Purpose, Refusal, Shortage, ThreadPolicy, Timestamp,
+        WeigherProfile,
     },
     pb,
 };
+
+fn placement() -> Placement {
+    Placement {
+        uuid: UUID.to_owned(),
+        group: 0,
+        host: "kvm-01".to_owned(),
+        claim_id: "c7".to_owned(),
+        pools: vec!["default".to_owned()],
+        score: 0.25,
+        cells: vec![PlacedCell {
+            host_cell: 1,
+            vcpus: cpus("0-2"),
+            pins: BTreeMap::from([(0, 4), (1, 20)]),
+            shared_cpus: cpus("8-11"),
+            memory_bytes: Bytes(1 << 30),
+            page_size_bytes: Bytes(2 << 20),
+            huge_pages: true,
+        }],
+        emulator_cpus: cpus("4,20"),
+    }
+}
 
 fn cpus(text: &str) -> CpuSet {
     text.parse().expect("CPUs")
@@ -120,6 +142,16 @@ fn request() -> PlaceRequest {
         purpose: Purpose::Move,
         max_candidates: 3,
         explain: true,
+        evacuate_host: None,
+    }
+}
+
+fn evacuation() -> PlaceRequest {
+    PlaceRequest {
+        groups: Vec::new(),
+        forced_host: None,
+        evacuate_host: Some("kvm-03".to_owned()),
+        ..request()
     }
 }
 
@@ -132,7 +164,11 @@ fn requests_come_through_as_they_are() {
     for completeness in [Completeness::All, Completeness::BestEffort, Completeness::AtLeast(1)] {
         let request = PlaceRequest { completeness, ..request() };
         assert_eq!(decoded((&request).into()), Ok(request));
+        let request = PlaceRequest { completeness, ..evacuation() };
+        assert_eq!(decoded((&request).into()), Ok(request));
     }
+    let unsaid = pb::PlaceRequest { purpose: 0, ..(&evacuation()).into() };
+    assert_eq!(decoded(unsaid).map(|request| request.purpose), Ok(Purpose::Move), "it is nothing else");
 }
 
 #[test]
@@ -162,6 +198,11 @@ fn what_makes_no_sense_is_named() {
         ("groups", |r| {
             r.groups[0].uuids.clear();
             r.groups[0].count = 1_000_000;
+        }),
+        ("evacuate_host", |r| r.evacuate_host = "kvm-03".to_owned()),
+        ("evacuate_host", |r| {
+            r.groups.clear();
+            r.evacuate_host = "kvm-03".to_owned();
         }),
         ("max_candidates", |r| r.max_candidates = 101),
         ("profile.multipliers", |r| {
@@ -231,24 +272,7 @@ fn answers_come_through_as_they_are() {
     let answer = PlaceAnswer {
         granted: true,
         placed_count: 1,
-        placements: vec![Placement {
-            uuid: UUID.to_owned(),
-            group: 0,
-            host: "kvm-01".to_owned(),
-            claim_id: "c7".to_owned(),
-            pools: vec!["default".to_owned()],
-            score: 0.25,
-            cells: vec![PlacedCell {
-                host_cell: 1,
-                vcpus: cpus("0-2"),
-                pins: BTreeMap::from([(0, 4), (1, 20)]),
-                shared_cpus: cpus("8-11"),
-                memory_bytes: Bytes(1 << 30),
-                page_size_bytes: Bytes(2 << 20),
-                huge_pages: true,
-            }],
-            emulator_cpus: cpus("4,20"),
-        }],
+        placements: vec![placement()],
         refusals: vec![Refusal {
             group: 1,
             uuids: vec![UUID.to_owned()],
@@ -282,6 +306,16 @@ fn answers_come_through_as_they_are() {
         )]),
         skipped_filters: vec!["labels".to_owned()],
         over_committed: true,
+        notes: vec!["fence it".to_owned()],
+        evacuated: vec![EvacuatedInstance {
+            uuid: UUID.to_owned(),
+            name: "web".to_owned(),
+            state: "running".to_owned(),
+            group: 1,
+            elsewhere: "kvm-04".to_owned(),
+            disks: vec!["vda".to_owned()],
+            doubts: vec!["it has host devices".to_owned()],
+        }],
         cluster_generation: "2a".to_owned(),
     };
     assert_eq!(PlaceAnswer::try_from(pb::PlaceResponse::from(answer.clone())), Ok(answer));

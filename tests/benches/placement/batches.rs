@@ -23,6 +23,7 @@ fn found(decision: &Decision) -> Vec<Option<Found>> {
     let found = |placed: &vmuster_coordinator::placement::Placed| Found {
         host: Arc::clone(&placed.host),
         score_bits: placed.score.to_bits(),
+        cells: placed.cells.as_deref().cloned(),
         disks: placed.disks.iter().flatten().cloned().collect(),
     };
     decision.placements.iter().map(|placed| placed.as_ref().map(found)).collect()

@@ -3,6 +3,7 @@
 mod batch;
 mod claims;
 mod dry_runs;
+mod evacuation;
 mod refresh;
 
 use std::{
@@ -29,7 +30,7 @@ use vmuster_coordinator::{
 };
 use vmuster_proto::{
     clock::SystemClock,
-    model::HostOrigin,
+    model::{Domain, HostOrigin},
     pb::{
         self,
         cluster_service_server::ClusterServiceServer,
@@ -80,10 +81,20 @@ impl Served {
         Self::with(hosts, USAGE_MAX_AGE).await
     }
 
+    /// The first host has these.
+    async fn with_guests(hosts: usize, guests: Vec<Domain>) -> Self {
+        Self::of(hosts, USAGE_MAX_AGE, guests).await
+    }
+
     async fn with(hosts: usize, usage_max_age: Duration) -> Self {
+        Self::of(hosts, usage_max_age, Vec::new()).await
+    }
+
+    async fn of(hosts: usize, usage_max_age: Duration, guests: Vec<Domain>) -> Self {
         let (elsewhere, fetching) = (fleet_runtime(), fetch_runtime().expect("a runtime"));
         let fleet = Fleet::start(hosts, 1, vec![Source::with_hypervisor("rome-2s")]);
         let fleet = elsewhere.spawn(fleet).await.expect("a fleet");
+        fleet.set_guests(0, guests);
         let entries = (0..hosts).map(|host| {
             let address = fleet.address(host).parse().expect("an address");
             HostEntry { origin: Some(HostOrigin::File), ..HostEntry::new(fleet.name(host), Some(address)) }
@@ -227,11 +238,11 @@ fn verdict(is_met: bool) -> &'static str {
     if is_met { "met" } else { "MISSED" }
 }
 
-/// `cargo bench --bench scheduler -- dry_runs|claims|batch|refresh`: one part alone.
+/// `cargo bench --bench scheduler -- dry_runs|claims|batch|evacuation|refresh`: one part alone.
 fn main() {
     let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let is_asked = |name: &str| {
-        let names = ["dry_runs", "claims", "batch", "refresh"];
+        let names = ["dry_runs", "claims", "batch", "evacuation", "refresh"];
         let is_any = std::env::args().any(|argument| names.contains(&argument.as_str()));
         !is_any || std::env::args().any(|argument| argument == name)
     };
@@ -245,6 +256,9 @@ fn main() {
         }
         if is_asked("batch") {
             is_met &= batch::measure().await;
+        }
+        if is_asked("evacuation") {
+            is_met &= evacuation::measure().await;
         }
         if is_asked("refresh") {
             is_met &= refresh::measure().await;

@@ -34,6 +34,7 @@ fn asked() -> Result<NewClaim, Box<dyn Error>> {
         request_id: String::new(),
         signature: "-".repeat(200),
         groups: Vec::new(),
+        rules: Vec::new(),
         over_committed: false,
         created_at: now,
         expires_at: hold_until(now, None)?,

@@ -29,6 +29,7 @@ mod migration;
 mod mutation;
 mod placement;
 mod placement_disk;
+mod placement_evacuation;
 mod placement_groups;
 mod placement_kills;
 mod placement_python;

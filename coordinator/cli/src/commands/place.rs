@@ -37,7 +37,8 @@ pub(crate) async fn run(client: &mut Client, arguments: &PlaceArguments) -> Resu
         Output::Json => render::json(&render::place::Document::new(&answer, &request))?,
         Output::Yaml => render::yaml(&render::place::Document::new(&answer, &request))?,
     };
-    let mut notes = doubts(&answer.hosts);
+    let mut notes: Vec<_> = answer.notes.iter().map(|note| format!("warning: {note}")).collect();
+    notes.extend(doubts(&answer.hosts));
     if arguments.claim && arguments.request_id.is_none() {
         notes.push(format!("note: to ask for the same again: --request-id {request_id}"));
     }
@@ -80,7 +81,10 @@ fn request(arguments: &PlaceArguments, request_id: &str) -> Result<PlaceRequest,
     let uuid_of = |number: usize| {
         Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{request_id}/{number}").as_bytes()).to_string()
     };
+    let is_evacuation = arguments.evacuate.is_some();
     let (groups, mut completeness) = match &arguments.file {
+        // One that finds no host keeps none of the others from being started again.
+        _ if is_evacuation => (Vec::new(), Completeness::BestEffort),
         Some(file) => request_file::parse(&file_text(file)?, uuid_of)?,
         None => (vec![group(arguments, uuid_of)?], Completeness::All),
     };
@@ -108,9 +112,10 @@ fn request(arguments: &PlaceArguments, request_id: &str) -> Result<PlaceRequest,
             multipliers: arguments.weighers.iter().cloned().collect::<BTreeMap<_, _>>(),
         },
         hold: arguments.hold,
-        purpose: if arguments.moving { Purpose::Move } else { Purpose::New },
+        purpose: if arguments.moving || is_evacuation { Purpose::Move } else { Purpose::New },
         max_candidates: arguments.candidates.unwrap_or(0),
         explain: arguments.explain,
+        evacuate_host: arguments.evacuate.clone(),
     })
 }
 
@@ -140,7 +145,7 @@ fn rule(text: &str, policy: AffinityPolicy) -> AffinityRule {
 
 fn template(flavor: &FlavorArguments) -> Result<InstanceTemplate, Failure> {
     let (Some(vcpus), Some(memory_bytes)) = (flavor.vcpus, flavor.memory) else {
-        return Err(Failure::usage("give --vcpus and --memory, or a request with --file"));
+        return Err(Failure::usage("give --vcpus and --memory, a request with --file, or --evacuate HOST"));
     };
     let features =
         |names: &[String]| FeatureSet::from_names(names.iter().map(String::as_str)).map_err(Failure::usage);

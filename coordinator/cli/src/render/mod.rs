@@ -5,6 +5,7 @@ pub(crate) mod baseline;
 mod baseline_tests;
 pub(crate) mod claims;
 mod devices;
+mod evacuation;
 pub(crate) mod flags;
 mod guests;
 mod host_list;

@@ -6,7 +6,7 @@ use vmuster_proto::model::{
     Refusal, ResourceFigures,
 };
 
-use super::Columns;
+use super::{Columns, evacuation};
 
 /// The schema's name in JSON.
 const CAPACITY_SCHEMA: &str = "vmuster.capacity.v1";
@@ -42,7 +42,10 @@ pub(crate) fn plain(answer: &PlaceAnswer) -> String {
 }
 
 pub(crate) fn table(answer: &PlaceAnswer, request: &PlaceRequest, width: u16) -> String {
-    let asked: usize = request.groups.iter().map(|group| group.uuids.len()).sum();
+    let asked: usize = match request.evacuate_host {
+        Some(_) => evacuation::asked(answer),
+        None => request.groups.iter().map(|group| group.uuids.len()).sum(),
+    };
     let (placed, s) = (answer.placed_count, if asked == 1 { "" } else { "s" });
     let what = match (answer.granted, request.claim) {
         (true, true) => "promised",
@@ -56,10 +59,11 @@ pub(crate) fn table(answer: &PlaceAnswer, request: &PlaceRequest, width: u16) ->
     }
     for refusal in &answer.refusals {
         text.push('\n');
-        text.push_str(&refused(refusal, request, width));
+        let whose = whose(refusal, answer, request);
+        text.push_str(&format!("{whose}\n{}", refused(refusal, width)));
     }
     for explanation in &answer.explanations {
-        let (name, summary) = (name_of(explanation.group, request), &explanation.summary);
+        let (name, summary) = (name_of(explanation.group, answer, request), &explanation.summary);
         text.push_str(&format!("\n{name}, before anything was placed: {summary}\n"));
         text.push_str(&nearest(&explanation.nearest, width));
     }
@@ -70,7 +74,7 @@ pub(crate) fn table(answer: &PlaceAnswer, request: &PlaceRequest, width: u16) ->
                 candidate.weights.iter().map(|(name, weight)| format!("{name} {weight:.2}")).collect();
             table.row([candidate.host.clone(), format!("{:.4}", candidate.score), weights.join(", ")]);
         }
-        text.push_str(&format!("\n{}\n{}", name_of(*group, request), table.text()));
+        text.push_str(&format!("\n{}\n{}", name_of(*group, answer, request), table.text()));
     }
     if !answer.skipped_filters.is_empty() {
         text.push_str(&format!(
@@ -78,30 +82,49 @@ pub(crate) fn table(answer: &PlaceAnswer, request: &PlaceRequest, width: u16) ->
             answer.skipped_filters.join(", ")
         ));
     }
-    text
+    text + &evacuation::rest(answer)
 }
 
-fn name_of(group: u32, request: &PlaceRequest) -> String {
+fn name_of(group: u32, answer: &PlaceAnswer, request: &PlaceRequest) -> String {
+    if request.evacuate_host.is_some() {
+        return evacuation::name_of(group, answer);
+    }
     let name = request.groups.get(group as usize).map_or("", |group| &group.name);
     if name.is_empty() { format!("group {group}") } else { name.to_owned() }
 }
 
 fn placements(answer: &PlaceAnswer, width: u16) -> String {
-    let mut table = Columns::new(&["HOST", "CLAIM", "POOLS", "INSTANCE"], width);
+    let names = evacuation::names(answer);
+    let columns: &[&str] = if names.is_empty() {
+        &["HOST", "CLAIM", "POOLS", "INSTANCE"]
+    } else {
+        &["HOST", "CLAIM", "POOLS", "INSTANCE", "NAME"]
+    };
+    let mut table = Columns::new(columns, width);
     for placement in answer.placements.iter().take(SHOWN_MAX) {
         let claim = if placement.claim_id.is_empty() { "-" } else { &placement.claim_id };
         let pools: Vec<_> = placement.pools.iter().filter(|pool| !pool.is_empty()).cloned().collect();
         let pools = if pools.is_empty() { "-".to_owned() } else { pools.join(",") };
-        table.row([placement.host.clone(), claim.to_owned(), pools, placement.uuid.clone()]);
+        let name = names.get(placement.uuid.as_str()).map(|name| (*name).to_owned());
+        let row = [placement.host.clone(), claim.to_owned(), pools, placement.uuid.clone()];
+        let name = name.or_else(|| (!names.is_empty()).then(|| "-".to_owned()));
+        table.row(row.into_iter().chain(name).collect::<Vec<_>>());
     }
     let more = answer.placements.len().saturating_sub(SHOWN_MAX);
     if more > 0 { format!("{}and {more} more (all with -o json)\n", table.text()) } else { table.text() }
 }
 
-fn refused(refusal: &Refusal, request: &PlaceRequest, width: u16) -> String {
+fn whose(refusal: &Refusal, answer: &PlaceAnswer, request: &PlaceRequest) -> String {
+    if request.evacuate_host.is_some() {
+        return evacuation::refused(refusal, answer);
+    }
     let count = refusal.uuids.len();
     let s = if count == 1 { "" } else { "s" };
-    let mut text = format!("{}: no host for {count} instance{s}\n", name_of(refusal.group, request));
+    format!("{}: no host for {count} instance{s}", name_of(refusal.group, answer, request))
+}
+
+fn refused(refusal: &Refusal, width: u16) -> String {
+    let mut text = String::new();
     if !refusal.filters.is_empty() {
         let mut table = Columns::new(&["FILTER", "HOSTS REJECTED"], width);
         for filter in &refusal.filters {

@@ -6,8 +6,9 @@ use super::super::{DecodeError, list, section, text, time, time_to_pb};
 use super::topology::cpus;
 use crate::{
     model::{
-        Candidate, CapacityAnswer, FilterCount, GroupExplanation, HostCapacity, HostStanding, JudgedHost,
-        NearMiss, PlaceAnswer, PlacedCell, Placement, Refusal, ResourceFigures, Shortage, StorageFigures,
+        Candidate, CapacityAnswer, EvacuatedInstance, FilterCount, GroupExplanation, HostCapacity,
+        HostStanding, JudgedHost, NearMiss, PlaceAnswer, PlacedCell, Placement, Refusal, ResourceFigures,
+        Shortage, StorageFigures,
     },
     pb,
 };
@@ -31,6 +32,8 @@ impl From<PlaceAnswer> for pb::PlaceResponse {
             cluster_generation: answer.cluster_generation,
             placed_count: answer.placed_count,
             explanations: answer.explanations.iter().map(Into::into).collect(),
+            notes: answer.notes,
+            evacuated: answer.evacuated.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -53,6 +56,8 @@ impl TryFrom<pb::PlaceResponse> for PlaceAnswer {
             skipped_filters: list("skipped_filters", answer.skipped_filters, |name| text("name", name))?,
             over_committed: answer.over_committed,
             explanations: list("explanations", answer.explanations, GroupExplanation::try_from)?,
+            notes: list("notes", answer.notes, |note| text("note", note))?,
+            evacuated: list("evacuated", answer.evacuated, EvacuatedInstance::try_from)?,
             cluster_generation: text("cluster_generation", answer.cluster_generation)?,
         })
     }
@@ -81,6 +86,30 @@ impl TryFrom<pb::Placement> for Placement {
             cells: list("cells", cells, PlacedCell::try_from)?,
             emulator_cpus: cpus("emulator_cpus", emulator_cpus)?,
             score,
+        })
+    }
+}
+
+impl From<EvacuatedInstance> for pb::EvacuatedInstance {
+    fn from(instance: EvacuatedInstance) -> Self {
+        let EvacuatedInstance { uuid, name, state, group, elsewhere, disks, doubts } = instance;
+        Self { uuid, name, state, group, elsewhere, disks, doubts }
+    }
+}
+
+impl TryFrom<pb::EvacuatedInstance> for EvacuatedInstance {
+    type Error = DecodeError;
+
+    fn try_from(instance: pb::EvacuatedInstance) -> Result<Self, DecodeError> {
+        let pb::EvacuatedInstance { uuid, name, state, group, elsewhere, disks, doubts } = instance;
+        Ok(Self {
+            uuid: text("uuid", uuid)?,
+            name: text("name", name)?,
+            state: text("state", state)?,
+            group,
+            elsewhere: text("elsewhere", elsewhere)?,
+            disks: list("disks", disks, |target| text("disk", target))?,
+            doubts: list("doubts", doubts, |doubt| text("doubt", doubt))?,
         })
     }
 }

@@ -190,6 +190,7 @@ impl From<&PlaceRequest> for pb::PlaceRequest {
             purpose: pb::ClaimPurpose::from(request.purpose).into(),
             max_candidates: request.max_candidates,
             explain: request.explain,
+            evacuate_host: request.evacuate_host.clone().unwrap_or_default(),
         }
     }
 }
@@ -236,15 +237,15 @@ pub fn place_request(
         let problem = format!("must be 1 to {REQUEST_ID_MAX_BYTES} printable ASCII characters to claim");
         return Err(DecodeError::new("request_id", problem));
     }
-    let asked: usize = request.groups.iter().map(|group| group.uuids.len().max(group.count as usize)).sum();
-    if asked == 0 || asked > INSTANCES_MAX {
-        let problem = format!("{asked} instances; 1 to {INSTANCES_MAX} in one request");
-        return Err(DecodeError::new("groups", problem));
-    }
-    if let Completeness::AtLeast(count) = completeness
-        && count as usize > asked
-    {
-        return Err(DecodeError::new("min_count", format!("{count} of {asked} instances")));
+    let evacuate_host = Some(text("evacuate_host", request.evacuate_host)?).filter(|name| !name.is_empty());
+    match evacuate_host {
+        Some(_) if !request.groups.is_empty() || !request.forced_host.is_empty() => {
+            let problem = "does not go with groups or forced_host: the instances are those of that host";
+            return Err(DecodeError::new("evacuate_host", problem));
+        }
+        // How many there are is known when they are looked up.
+        Some(_) => {}
+        None => check_count(&request.groups, completeness)?,
     }
     if request.max_candidates > CANDIDATES_MAX {
         return Err(DecodeError::new("max_candidates", format!("at most {CANDIDATES_MAX}")));
@@ -267,10 +268,26 @@ pub fn place_request(
         ignore_capacity: request.ignore_capacity,
         profile,
         hold: duration("hold", request.hold)?,
-        purpose,
+        // What leaves a host is there.
+        purpose: if evacuate_host.is_some() { Purpose::Move } else { purpose },
         max_candidates: request.max_candidates,
         explain: request.explain,
+        evacuate_host,
     })
+}
+
+fn check_count(groups: &[pb::InstanceGroup], completeness: Completeness) -> Result<(), DecodeError> {
+    let asked: usize = groups.iter().map(|group| group.uuids.len().max(group.count as usize)).sum();
+    if asked == 0 || asked > INSTANCES_MAX {
+        let problem = format!("{asked} instances; 1 to {INSTANCES_MAX} in one request");
+        return Err(DecodeError::new("groups", problem));
+    }
+    match completeness {
+        Completeness::AtLeast(count) if count as usize > asked => {
+            Err(DecodeError::new("min_count", format!("{count} of {asked} instances")))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn instance_group(
