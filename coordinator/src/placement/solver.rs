@@ -19,6 +19,7 @@ use super::{
     estimate, explain,
     filters::FILTERS,
     forced,
+    hinted::NotThere,
     host::{PlacementHost, Pool, PoolKey},
     need::{Lists, Need},
     related::Related,
@@ -61,6 +62,15 @@ impl Taken {
     }
 }
 
+/// What was done to decide, since the solver was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Batches that all hosts were searched for.
+    pub search_count: u64,
+    /// Hosts that were looked at because the caller named them for an instance.
+    pub host_check_count: u64,
+}
+
 /// All hosts and pools, and for the classes of requests seen last the score of each host.
 ///
 /// A decision costs what changed since the last one of its class, not the number of hosts.
@@ -72,6 +82,7 @@ pub struct Solver {
     /// Still in the columns.
     leaving: BTreeSet<Arc<str>>,
     classes: Classes,
+    work: Work,
 }
 
 impl Solver {
@@ -153,11 +164,31 @@ impl Solver {
     /// Places a batch. What is granted is held until it is released if it is to be kept; else all is as before.
     pub fn decide(&mut self, batch: &Batch, then: Then) -> Decision {
         self.settle();
+        self.work.search_count += 1;
         let lists = Lists::new(batch.admitted.as_ref(), &batch.excluded, &self.columns);
         // Whoever names hosts, names others each time: that is not kept, and pushes nothing out.
         let mut own = Classes::default();
         let classes = if lists.are_empty() { &mut self.classes } else { &mut own };
         Run::new(batch, &lists, &mut self.columns, classes).decide(then)
+    }
+
+    /// Places each instance of a batch on the host that is named for it, in their order, if each passes all filters there;
+    /// else all is as before. No other host is looked at. None is forced: the batch says so in another way.
+    ///
+    /// # Errors
+    /// The first instance that cannot be on its host.
+    pub fn decide_at(&mut self, batch: &Batch, hosts: &[Arc<str>], then: Then) -> Result<Decision, NotThere> {
+        self.settle();
+        let lists = Lists::new(batch.admitted.as_ref(), &batch.excluded, &self.columns);
+        let mut unused = Classes::default();
+        let run = Run::new(batch, &lists, &mut self.columns, &mut unused);
+        run.decide_at(hosts, &lists, then, &mut self.work.host_check_count)
+    }
+
+    /// How much was done.
+    #[must_use]
+    pub fn work(&self) -> Work {
+        self.work
     }
 
     /// How many instances of a demand fit, on each host alone and in all.

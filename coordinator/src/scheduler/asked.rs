@@ -8,9 +8,9 @@ use std::{
 
 use vmuster_proto::model::{AffinityRule, Completeness, DiskPlace, InstanceTemplate, PlaceRequest, Purpose};
 
-use super::{PlaceError, planner::Planner};
+use super::{PlaceError, fingerprint, leaving::Leaving, planner::Planner};
 use crate::{
-    claims::{Claim, ClaimBook, InstanceId},
+    claims::{Claim, ClaimBook, InstanceId, ParseInstanceIdError},
     hosts::{Registry, Scope, registered},
     placement::{self, Batch, Demand, DiskDemand, ForcedHost, Group, Member, Profile, WeigherName},
 };
@@ -19,6 +19,8 @@ use crate::{
 pub(super) struct Asked<'a> {
     pub(super) request: &'a PlaceRequest,
     pub(super) instances: Vec<InstanceId>,
+    /// Those that are leaving.
+    pub(super) releasing: Vec<InstanceId>,
     scope: Scope,
     batch: Batch,
 }
@@ -57,10 +59,8 @@ impl<'a> Asked<'a> {
         }
         let admitted = (!request.hosts.is_empty()).then(|| scope.names.iter().map(name).collect());
         let uuids = request.groups.iter().flat_map(|group| &group.uuids);
-        let instances = uuids.map(|uuid| {
-            uuid.parse::<InstanceId>()
-                .map_err(|error| PlaceError::Invalid { field: "uuids", problem: error.to_string() })
-        });
+        let instances = uuids.map(|uuid| instance("uuids", uuid));
+        let releasing = request.releasing.iter().map(|uuid| instance("releasing", uuid));
         let batch = Batch {
             groups: groups(request),
             members: Vec::new(),
@@ -74,7 +74,13 @@ impl<'a> Asked<'a> {
             },
             profile: profile(request)?,
         };
-        Ok(Self { request, instances: instances.collect::<Result<_, _>>()?, scope, batch })
+        Ok(Self {
+            request,
+            instances: instances.collect::<Result<_, _>>()?,
+            releasing: releasing.collect::<Result<_, _>>()?,
+            scope,
+            batch,
+        })
     }
 
     /// The hosts it may be about.
@@ -82,9 +88,26 @@ impl<'a> Asked<'a> {
         &self.scope
     }
 
-    /// With the members its groups have already. What moves does not move to where it is; where instances come from several
+    /// Its instances and their groups, in their order.
+    pub(super) fn uuids(&self) -> impl Iterator<Item = (u32, &'a String)> + use<'a> {
+        let groups = (0_u32..).zip(&self.request.groups);
+        groups.flat_map(|(number, group)| group.uuids.iter().map(move |uuid| (number, uuid)))
+    }
+
+    /// What instances of each group ask for, in few letters.
+    pub(super) fn signatures(&self) -> Vec<String> {
+        let purpose = self.request.purpose;
+        self.batch.groups.iter().map(|group| fingerprint::of_group(&self.batch, group, purpose)).collect()
+    }
+
+    /// With the members its groups have already, but for those that are leaving. What moves does not move to where it is; where instances come from several
     /// hosts, none goes to any of them.
-    pub(super) fn batch_for<'b>(&'b self, planner: &Planner, book: &ClaimBook) -> Cow<'b, Batch> {
+    pub(super) fn batch_for<'b>(
+        &'b self,
+        planner: &Planner,
+        book: &ClaimBook,
+        leaving: &Leaving,
+    ) -> Cow<'b, Batch> {
         let moves = self.request.purpose == Purpose::Move && self.batch.forced.is_none();
         let groups: BTreeSet<&Arc<str>> =
             self.batch.groups.iter().flat_map(|group| &group.rules).map(|rule| &rule.group).collect();
@@ -96,7 +119,7 @@ impl<'a> Asked<'a> {
         for group in groups {
             // Where it is now is nothing to an instance that is placed anew.
             let others = book.in_group(group).filter(|claim| !own.contains(&claim.instance));
-            batch.members.extend(others.flat_map(|claim| members(claim, group, planner)));
+            batch.members.extend(others.flat_map(|claim| members(claim, group, planner, leaving)));
         }
         for instance in self.instances.iter().filter(|_| moves) {
             let claimed = book.of(*instance).map(|claim| claim.host.as_str());
@@ -115,8 +138,15 @@ impl<'a> Asked<'a> {
     }
 }
 
+fn instance(field: &'static str, uuid: &str) -> Result<InstanceId, PlaceError> {
+    uuid.parse().map_err(|error: ParseInstanceIdError| {
+        let problem = error.to_string();
+        PlaceError::Invalid { field, problem }
+    })
+}
+
 /// Where it was promised, and where it was seen: it may have been moved without a claim.
-fn members(claim: &Claim, group: &Arc<str>, planner: &Planner) -> Vec<Member> {
+fn members(claim: &Claim, group: &Arc<str>, planner: &Planner, leaving: &Leaving) -> Vec<Member> {
     let Some(membership) = claim.groups.iter().find(|membership| membership.group == **group) else {
         return Vec::new();
     };
@@ -129,7 +159,7 @@ fn members(claim: &Claim, group: &Arc<str>, planner: &Planner) -> Vec<Member> {
         partition: membership.partition.as_deref().map(Arc::from),
         host: host.into(),
     };
-    hosts.into_iter().map(member).collect()
+    hosts.into_iter().filter(|host| !leaving.has(host, claim.instance)).map(member).collect()
 }
 
 fn rule(rule: &AffinityRule) -> placement::AffinityRule {

@@ -9,8 +9,11 @@ mod capacity;
 mod claims;
 mod decide;
 mod error;
+mod fingerprint;
+mod hints;
 mod instances;
 mod known;
+mod leaving;
 mod planner;
 mod promised;
 mod rows;
@@ -133,6 +136,8 @@ impl Scheduler {
             (PlaceMode::DryRun, self.dry_run(&asked))
         };
         let placed = if answer.granted { answer.placements.len() } else { 0 };
+        let used = if answer.hints_used { request.hints.len() } else { 0 };
+        self.statistics.hinted(used, answer.stale_hints.len());
         self.statistics.placed(mode, placed, asked.instances.len().saturating_sub(placed));
         Ok(answer)
     }

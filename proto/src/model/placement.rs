@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, FeatureSet, HostStanding, Problem, Timestamp};
+use super::{Bytes, FeatureSet, HostStanding, LeavingInstances, Nomination, Problem, StaleHint, Timestamp};
 
 /// The schema's name in JSON.
 pub const PLACE_SCHEMA: &str = "vmuster.place.v1";
@@ -164,6 +164,8 @@ pub struct PlaceRequest {
     pub purpose: Purpose,
     pub max_candidates: u32,
     pub explain: bool,
+    pub releasing: Vec<String>,
+    pub hints: Vec<Nomination>,
 }
 
 /// Where an instance goes.
@@ -291,6 +293,14 @@ pub struct PlaceAnswer {
     pub over_committed: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub explanations: Vec<GroupExplanation>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nominations: Vec<Nomination>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leaving: Vec<LeavingInstances>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stale_hints: Vec<StaleHint>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hints_used: bool,
     pub cluster_generation: String,
 }
 

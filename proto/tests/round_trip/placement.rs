@@ -6,9 +6,10 @@ use vmuster_proto::{
     convert::{self, place_request},
     model::{
         AffinityPolicy, AffinityRule, Bytes, Candidate, ClaimReport, ClaimState, Completeness, DiskDemand,
-        DiskPlace, FeatureSet, FilterCount, Freshness, GroupExplanation, HostStanding, InstanceGroup,
-        InstanceTemplate, JudgedHost, NearMiss, PlaceAnswer, PlaceRequest, Placement, Problem, ProblemKind,
-        Purpose, Refusal, Shortage, Timestamp, WeigherProfile,
+        DiskPlace, FeatureSet, FilterCount, Freshness, GroupExplanation, HintProblem, HostStanding,
+        InstanceGroup, InstanceTemplate, JudgedHost, LeavingInstances, NearMiss, Nomination, PlaceAnswer,
+        PlaceRequest, Placement, Problem, ProblemKind, Purpose, Refusal, Shortage, StaleHint, Timestamp,
+        WeigherProfile,
     },
     pb,
 };
@@ -70,6 +71,19 @@ fn request() -> PlaceRequest {
         purpose: Purpose::Move,
         max_candidates: 3,
         explain: true,
+        releasing: vec![UUID.replace('8', "9")],
+        hints: vec![nomination()],
+    }
+}
+
+fn nomination() -> Nomination {
+    Nomination {
+        uuid: UUID.to_owned(),
+        group: 1,
+        host: "kvm-01".to_owned(),
+        host_fingerprint: "f0".to_owned(),
+        request_signature: "51".to_owned(),
+        expires_at: Timestamp::from_unix_millis(4000).expect("in range"),
     }
 }
 
@@ -148,6 +162,13 @@ fn what_makes_no_sense_is_named() {
         ("groups[0].rules[1].partition", |r| r.groups[0].rules[1].partition = Some("2".to_owned())),
         ("groups[0].rules[0].partition", |r| r.groups[0].rules[0].partition = Some("a b".to_owned())),
         ("groups[0].rules", |r| r.groups[0].rules = vec![r.groups[0].rules[0].clone(); 9]),
+        ("releasing[0].uuid", |r| r.releasing[0] = "one".to_owned()),
+        ("releasing", |r| r.releasing = vec![UUID.to_owned(); 10_001]),
+        ("hints[0].uuid", |r| r.hints[0].uuid.clear()),
+        ("hints[0].expires_at", |r| r.hints[0].expires_at = None),
+        ("hints[0].host_fingerprint", |r| r.hints[0].host_fingerprint = "f".repeat(65)),
+        ("hints[1].uuid", |r| r.hints.push(r.hints[0].clone())),
+        ("hints", |r| r.hints = vec![r.hints[0].clone(); 10_001]),
         ("groups[0].template.arch", |r| template(r).arch = Some(String::new())),
     ];
     for (number, (field, change)) in cases.iter().enumerate() {
@@ -168,6 +189,25 @@ fn standing() -> HostStanding {
         collected_at: None,
         problem: Some(Problem::new(ProblemKind::Timeout, "late")),
     }
+}
+
+fn stale_hints() -> Vec<StaleHint> {
+    let problems = [
+        HintProblem::Expired,
+        HintProblem::HostGone,
+        HintProblem::HostChanged,
+        HintProblem::RequestChanged,
+        HintProblem::NoRoom,
+        HintProblem::Refused,
+        HintProblem::Gang,
+    ];
+    let stale = |problem| StaleHint {
+        uuid: UUID.to_owned(),
+        host: "kvm-01".to_owned(),
+        problem,
+        detail: "so it is".to_owned(),
+    };
+    problems.map(stale).into()
 }
 
 #[test]
@@ -206,6 +246,10 @@ fn answers_come_through_as_they_are() {
             nearest: vec![NearMiss { host: "kvm-03".to_owned(), shortages: Vec::new() }],
             summary: "3 of 3 hosts".to_owned(),
         }],
+        nominations: vec![nomination()],
+        leaving: vec![LeavingInstances { host: "kvm-01".to_owned(), uuids: vec![UUID.to_owned()] }],
+        stale_hints: stale_hints(),
+        hints_used: true,
         expires_at: Timestamp::from_unix_millis(2000).ok(),
         hosts: vec![JudgedHost {
             standing: standing(),

@@ -6,7 +6,8 @@ use super::super::{DecodeError, list, section, text, time, time_to_pb};
 use crate::{
     model::{
         Candidate, CapacityAnswer, FilterCount, GroupExplanation, HostCapacity, HostStanding, JudgedHost,
-        NearMiss, PlaceAnswer, Placement, Refusal, ResourceFigures, Shortage, StorageFigures,
+        LeavingInstances, NearMiss, Nomination, PlaceAnswer, Placement, Refusal, ResourceFigures, Shortage,
+        StaleHint, StorageFigures,
     },
     pb,
 };
@@ -30,6 +31,10 @@ impl From<PlaceAnswer> for pb::PlaceResponse {
             cluster_generation: answer.cluster_generation,
             placed_count: answer.placed_count,
             explanations: answer.explanations.iter().map(Into::into).collect(),
+            nominations: answer.nominations.iter().map(Into::into).collect(),
+            leaving: answer.leaving.iter().map(Into::into).collect(),
+            stale_hints: answer.stale_hints.iter().map(Into::into).collect(),
+            hints_used: answer.hints_used,
         }
     }
 }
@@ -52,6 +57,10 @@ impl TryFrom<pb::PlaceResponse> for PlaceAnswer {
             skipped_filters: list("skipped_filters", answer.skipped_filters, |name| text("name", name))?,
             over_committed: answer.over_committed,
             explanations: list("explanations", answer.explanations, GroupExplanation::try_from)?,
+            nominations: list("nominations", answer.nominations, Nomination::try_from)?,
+            leaving: list("leaving", answer.leaving, LeavingInstances::try_from)?,
+            stale_hints: list("stale_hints", answer.stale_hints, StaleHint::try_from)?,
+            hints_used: answer.hints_used,
             cluster_generation: text("cluster_generation", answer.cluster_generation)?,
         })
     }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::super::{DecodeError, duration, duration_to_pb, feature_set, list, owned_names, text, text_map};
-use super::affinity;
+use super::{affinity, nomination};
 use crate::{
     model::{
         Bytes, Completeness, DiskDemand, DiskPlace, INSTANCES_MAX, InstanceGroup, InstanceTemplate,
@@ -165,6 +165,8 @@ impl From<&PlaceRequest> for pb::PlaceRequest {
             purpose: pb::ClaimPurpose::from(request.purpose).into(),
             max_candidates: request.max_candidates,
             explain: request.explain,
+            releasing: request.releasing.clone(),
+            hints: request.hints.iter().map(Into::into).collect(),
         }
     }
 }
@@ -245,6 +247,8 @@ pub fn place_request(
         purpose,
         max_candidates: request.max_candidates,
         explain: request.explain,
+        releasing: nomination::releasing(&request.releasing)?,
+        hints: nomination::hints(request.hints)?,
     })
 }
 
