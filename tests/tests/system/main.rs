@@ -30,6 +30,7 @@ mod mutation;
 mod placement;
 mod placement_disk;
 mod placement_groups;
+mod placement_hints;
 mod placement_kills;
 mod placement_python;
 mod questions;
