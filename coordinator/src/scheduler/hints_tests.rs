@@ -13,7 +13,7 @@ use crate::{
     cache::{GuestNames, HostRecord, HostView, Outcome},
     claims::{ClaimBook, ClaimedResources, InstanceId, Membership, NewClaim},
     hosts::{HostEntry, Registry},
-    placement::Work,
+    placement::{Taken, Work},
     scheduler::{
         answer,
         known::KnownUsage,
@@ -106,6 +106,12 @@ impl World {
     }
 
     fn claim(&mut self, instance: u128, host: usize, gib: u64, purpose: Purpose, groups: &[&str]) {
+        self.admit(instance, host, gib, purpose, groups);
+        self.planner.refresh(&name(host), &self.book);
+    }
+
+    /// A claim that the host's row may not know of yet.
+    fn admit(&mut self, instance: u128, host: usize, gib: u64, purpose: Purpose, groups: &[&str]) {
         let membership = |group: &&str| Membership { group: (*group).to_owned(), partition: None };
         let new = NewClaim {
             instance: InstanceId(instance),
@@ -122,7 +128,6 @@ impl World {
         for change in self.book.admit(vec![new]).expect("no conflict") {
             self.book.apply(&change);
         }
-        self.planner.refresh(&name(host), &self.book);
     }
 
     fn knows(&self) -> Vec<Option<crate::placement::PlacementHost>> {
@@ -330,6 +335,18 @@ async fn the_members_that_leave_are_in_nobodys_way_and_those_that_came_are() {
     changes.changes.iter().for_each(|change| drop(world.book.apply(change)));
     world.answers(1, vec![]);
     assert!(world.hand_back(&one, &answer.nominations).0.hints_used);
+}
+
+#[tokio::test]
+async fn what_was_promised_a_moment_ago_leaves_as_well() {
+    let mut world = World::new(2);
+    world.answers(1, vec![]);
+    world.admit(7, 1, 60, Purpose::New, &[]);
+    // As a decision that is kept does it: the host is not accounted for anew.
+    let taken = Taken { vcpus: 1, memory: Bytes(60 * GIB), ..Taken::default() };
+    assert!(world.planner.solver.consume("h1", &taken));
+    let (answer, _) = world.place(&request(1, 60, &[7]));
+    assert_eq!(nominated(&answer), ["h1"]);
 }
 
 #[tokio::test]

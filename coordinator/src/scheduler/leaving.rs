@@ -61,8 +61,10 @@ impl Leaving {
         hosts
             .filter_map(|(host, leaving)| {
                 let known = planner.host(host)?;
-                let without = account_without(host, known, leaving, book)?;
-                let taken = difference(planner, host, known, &without)?;
+                // Both anew: what is kept of the host does not have what was promised there since it was last asked.
+                let now = account_without(host, known, &BTreeSet::new(), book)?;
+                let then = account_without(host, known, leaving, book)?;
+                let taken = difference(planner, (host, known), &now, &then)?;
                 Some((host.clone(), taken))
             })
             .collect()
@@ -95,8 +97,12 @@ fn account_without(
 }
 
 /// What is held of the host now and would not be then; never more than counts there now, so that it can be taken back.
-fn difference(planner: &Planner, host: &str, known: &Known, without: &HostAccount) -> Option<Taken> {
-    let account = known.account.as_ref()?;
+fn difference(
+    planner: &Planner,
+    (host, known): (&str, &Known),
+    account: &HostAccount,
+    without: &HostAccount,
+) -> Option<Taken> {
     let row = planner.solver.host(host)?;
     let freed = |now: &Result<Figures, String>, then: &Result<Figures, String>| match (now, then) {
         (Ok(now), Ok(then)) => now.promised.saturating_sub(then.promised),
