@@ -58,6 +58,11 @@ struct ModeLabel {
     mode: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
+}
+
 #[derive(Debug, Clone)]
 struct CallBuckets;
 
@@ -137,6 +142,7 @@ pub struct Statistics {
     fetch_limit: Gauge,
     instances_placed: Family<ModeLabel, Counter>,
     instances_refused: Family<ModeLabel, Counter>,
+    placement_hints: Family<ResultLabel, Counter>,
     calls: Family<CallLabels, Counter>,
     call_seconds: Family<MethodLabel, Histogram, CallBuckets>,
 }
@@ -160,6 +166,7 @@ impl Default for Statistics {
             fetch_limit: Gauge::default(),
             instances_placed: Family::default(),
             instances_refused: Family::default(),
+            placement_hints: Family::default(),
             calls: Family::default(),
             call_seconds: Family::new_with_constructor(CallBuckets),
         }
@@ -238,6 +245,15 @@ impl Statistics {
         }
     }
 
+    /// So many nominated hosts were handed back and taken, and so many did not hold any more.
+    pub fn hinted(&self, used: usize, stale: usize) {
+        for (result, count) in [("used", used), ("stale", stale)] {
+            if count > 0 {
+                self.placement_hints.get_or_create(&ResultLabel { result }).inc_by(count as u64);
+            }
+        }
+    }
+
     /// A gRPC call ended. Names come from sets that are known: each makes a series for ever.
     pub fn called(&self, method: &'static str, code: &'static str, took: Duration) {
         self.calls.get_or_create(&CallLabels { method, code }).inc();
@@ -253,6 +269,11 @@ impl Statistics {
             "instances_refused",
             "Instances that found none, or not with the others",
             self.instances_refused.clone(),
+        );
+        registry.register(
+            "placement_hints",
+            "Nominated hosts that were handed back",
+            self.placement_hints.clone(),
         );
         registry.register("cache_reads", "Hosts read for a question", self.reads.clone());
         registry.register(

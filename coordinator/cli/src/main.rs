@@ -8,6 +8,7 @@ mod ask;
 mod client;
 mod commands;
 mod exit;
+mod hints_file;
 mod progress;
 mod render;
 mod request_file;

@@ -256,7 +256,7 @@ impl<'a> Run<'a> {
     }
 
     /// Gives all back, the last first.
-    fn undo(&mut self) {
+    pub(super) fn undo(&mut self) {
         let total: usize = self.spots.len();
         let demands: Vec<&Demand> = self.demands().take(total).collect();
         let taken = self.spots.iter().zip(demands).rev().filter_map(|(spot, demand)| {

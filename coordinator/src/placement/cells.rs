@@ -31,6 +31,8 @@ pub(super) enum CellUse<'a> {
     Floats(u64),
     /// It is bound, and takes this.
     Bound(&'a numa::Taken),
+    /// Nothing: something else of the host changes.
+    Unchanged,
 }
 
 /// Why a guest with a topology cannot be here.
@@ -74,6 +76,7 @@ impl HostCells {
             Direction::GiveBack => *count = count.saturating_sub(1),
         };
         match of {
+            CellUse::Unchanged => {}
             CellUse::Floats(memory_bytes) => {
                 count(&mut self.floating_count);
                 if self.is_mixed {

@@ -340,7 +340,7 @@ impl Columns {
                 resource.promised = direction.apply(resource.promised, amount);
             }
         }
-        if let Some(cells) = &mut host.cells {
+        if let Some(cells) = host.cells.as_mut().filter(|_| !matches!(held.cells, CellUse::Unchanged)) {
             Arc::make_mut(cells).hold(held.cells, direction);
         }
         if held.is_starting {

@@ -63,7 +63,7 @@ impl Run<'_> {
     }
 
     /// None: it cannot be placed there.
-    fn spot(&mut self, need: &Need, host: usize, ignore_capacity: bool) -> Option<Spot> {
+    pub(super) fn spot(&mut self, need: &Need, host: usize, ignore_capacity: bool) -> Option<Spot> {
         let fits = filters::fits(need, self.columns, host);
         let is_taken = fits || (ignore_capacity && can_be_counted(need, self.columns, host));
         if !self.columns.facts(host).is_known || !is_taken {

@@ -18,6 +18,7 @@ mod estimate;
 mod explain;
 mod filters;
 mod forced;
+mod hinted;
 mod host;
 mod need;
 pub mod numa;
@@ -34,12 +35,13 @@ pub use cells::HostCells;
 pub use decision::{
     Candidate, Decision, Estimate, Explanation, FilterName, Lack, Miss, NearMiss, Placed, Refusal, Rejected,
 };
+pub use hinted::NotThere;
 pub use host::{AnswersTo, GuestCpu, HostPool, PlacementHost, Pool, PoolKey, Resource};
 pub use request::{
     AffinityPolicy, AffinityRule, Batch, Completeness, Demand, DiskDemand, DiskPlace, ForcedHost, Group,
     InvalidMultiplier, MULTIPLIER_MAX, Member, Profile, Question, WeigherName,
 };
-pub use solver::{Solver, Taken, Then};
+pub use solver::{CellsTaken, Solver, Taken, Then, Work};
 
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,7 @@ use super::{
     estimate, explain,
     filters::FILTERS,
     forced,
+    hinted::NotThere,
     host::{PlacementHost, Pool, PoolKey},
     need::{Lists, Need},
     numa,
@@ -36,6 +37,18 @@ pub enum Then {
     Keep,
 }
 
+/// What is held of a host's NUMA cells.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum CellsTaken {
+    /// One instance that floats over all of them.
+    #[default]
+    Floats,
+    /// This, by one instance.
+    Bound(numa::Taken),
+    /// Nothing.
+    Unchanged,
+}
+
 /// What one instance holds of a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Taken {
@@ -45,8 +58,8 @@ pub struct Taken {
     pub memory: Bytes,
     /// Of each pool; the same pool may stand here twice. Pools of which nothing was said are passed over.
     pub disks: Vec<(PoolKey, Bytes)>,
-    /// Of NUMA cells. None: it floats.
-    pub cells: Option<numa::Taken>,
+    /// Of NUMA cells.
+    pub cells: CellsTaken,
     /// The host does not show it yet.
     pub is_starting: bool,
 }
@@ -60,10 +73,22 @@ impl Taken {
             vcpus: u64::from(demand.floating_vcpus()),
             memory: Bytes(placed.ordinary_memory_bytes(demand)),
             disks: disks.filter_map(|(pool, disk)| Some((pool.clone()?, disk.size))).collect(),
-            cells: placed.cells.as_ref().map(|cells| cells.taken.clone()),
+            cells: match &placed.cells {
+                Some(cells) => CellsTaken::Bound(cells.taken.clone()),
+                None => CellsTaken::Floats,
+            },
             is_starting: true,
         }
     }
+}
+
+/// What was done to decide, since the solver was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Batches that all hosts were searched for.
+    pub search_count: u64,
+    /// Hosts that were looked at because the caller named them for an instance.
+    pub host_check_count: u64,
 }
 
 /// All hosts and pools, and for the classes of requests seen last the score of each host.
@@ -77,6 +102,7 @@ pub struct Solver {
     /// Still in the columns.
     leaving: BTreeSet<Arc<str>>,
     classes: Classes,
+    work: Work,
 }
 
 impl Solver {
@@ -158,11 +184,31 @@ impl Solver {
     /// Places a batch. What is granted is held until it is released if it is to be kept; else all is as before.
     pub fn decide(&mut self, batch: &Batch, then: Then) -> Decision {
         self.settle();
+        self.work.search_count += 1;
         let lists = Lists::new(batch.admitted.as_ref(), &batch.excluded, &self.columns);
         // Whoever names hosts, names others each time: that is not kept, and pushes nothing out.
         let mut own = Classes::default();
         let classes = if lists.are_empty() { &mut self.classes } else { &mut own };
         Run::new(batch, &lists, &mut self.columns, classes).decide(then)
+    }
+
+    /// Places each instance of a batch on the host that is named for it, in their order, if each passes all filters there;
+    /// else all is as before. No other host is looked at. None is forced: the batch says so in another way.
+    ///
+    /// # Errors
+    /// The first instance that cannot be on its host.
+    pub fn decide_at(&mut self, batch: &Batch, hosts: &[Arc<str>], then: Then) -> Result<Decision, NotThere> {
+        self.settle();
+        let lists = Lists::new(batch.admitted.as_ref(), &batch.excluded, &self.columns);
+        let mut unused = Classes::default();
+        let run = Run::new(batch, &lists, &mut self.columns, &mut unused);
+        run.decide_at(hosts, &lists, then, &mut self.work.host_check_count)
+    }
+
+    /// How much was done.
+    #[must_use]
+    pub fn work(&self) -> Work {
+        self.work
     }
 
     /// How many instances of a demand fit, on each host alone and in all.
@@ -230,7 +276,11 @@ impl Solver {
             vcpus: taken.vcpus,
             memory_bytes: taken.memory.0,
             disks: &disks,
-            cells: taken.cells.as_ref().map_or(CellUse::Floats(taken.memory.0), CellUse::Bound),
+            cells: match &taken.cells {
+                CellsTaken::Floats => CellUse::Floats(taken.memory.0),
+                CellsTaken::Bound(taken) => CellUse::Bound(taken),
+                CellsTaken::Unchanged => CellUse::Unchanged,
+            },
             is_starting: taken.is_starting,
         };
         self.columns.hold(index, held, direction);

@@ -67,6 +67,7 @@ pub(super) fn answer(
         skipped_filters: skipped.iter().map(ToString::to_string).collect(),
         over_committed,
         cluster_generation: format!("{:x}", planner.generation),
+        ..PlaceAnswer::default()
     }
 }
 

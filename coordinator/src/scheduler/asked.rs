@@ -13,11 +13,13 @@ use vmuster_proto::model::{
 use super::{
     PlaceError,
     evacuation::{Evacuation, STAYS},
+    fingerprint,
+    leaving::Leaving,
     planner::Planner,
     topology,
 };
 use crate::{
-    claims::{Claim, ClaimBook, InstanceId},
+    claims::{Claim, ClaimBook, InstanceId, ParseInstanceIdError},
     hosts::{Registry, Scope, registered},
     placement::{self, Batch, Demand, DiskDemand, ForcedHost, Group, Member, Profile, WeigherName},
 };
@@ -26,6 +28,8 @@ use crate::{
 pub(super) struct Asked<'a> {
     pub(super) request: &'a PlaceRequest,
     pub(super) instances: Vec<InstanceId>,
+    /// Those that are leaving.
+    pub(super) releasing: Vec<InstanceId>,
     scope: Scope,
     batch: Batch,
     /// Of the instances of a host that is evacuated; they are `instances`.
@@ -68,10 +72,8 @@ impl<'a> Asked<'a> {
         }
         let admitted = (!request.hosts.is_empty()).then(|| scope.names.iter().map(name).collect());
         let uuids = request.groups.iter().flat_map(|group| &group.uuids);
-        let instances = uuids.map(|uuid| {
-            uuid.parse::<InstanceId>()
-                .map_err(|error| PlaceError::Invalid { field: "uuids", problem: error.to_string() })
-        });
+        let instances = uuids.map(|uuid| instance("uuids", uuid));
+        let releasing = request.releasing.iter().map(|uuid| instance("releasing", uuid));
         let batch = Batch {
             groups: groups(request),
             members: Vec::new(),
@@ -85,7 +87,14 @@ impl<'a> Asked<'a> {
             },
             profile: profile(request)?,
         };
-        Ok(Self { request, instances: instances.collect::<Result<_, _>>()?, scope, batch, evacuation: None })
+        Ok(Self {
+            request,
+            instances: instances.collect::<Result<_, _>>()?,
+            releasing: releasing.collect::<Result<_, _>>()?,
+            scope,
+            batch,
+            evacuation: None,
+        })
     }
 
     /// The same, for these instances of a host; the request has their groups. Where some are not known not all can be
@@ -125,9 +134,27 @@ impl<'a> Asked<'a> {
         &self.scope
     }
 
-    /// With the members its groups have already. What moves does not move to where it is; where instances come from several
-    /// hosts, none goes to any of them. A host that is evacuated has no members any more, whether they find another or not.
-    pub(super) fn batch_for<'b>(&'b self, planner: &Planner, book: &ClaimBook) -> Cow<'b, Batch> {
+    /// Its instances and their groups, in their order.
+    pub(super) fn uuids(&self) -> impl Iterator<Item = (u32, &'a String)> + use<'a> {
+        let groups = (0_u32..).zip(&self.request.groups);
+        groups.flat_map(|(number, group)| group.uuids.iter().map(move |uuid| (number, uuid)))
+    }
+
+    /// What instances of each group ask for, in few letters.
+    pub(super) fn signatures(&self) -> Vec<String> {
+        let purpose = self.request.purpose;
+        self.batch.groups.iter().map(|group| fingerprint::of_group(&self.batch, group, purpose)).collect()
+    }
+
+    /// With the members its groups have already, but for those that are leaving. What moves does not move to where it is;
+    /// where instances come from several hosts, none goes to any of them. A host that is evacuated has no members any more,
+    /// whether they find another or not.
+    pub(super) fn batch_for<'b>(
+        &'b self,
+        planner: &Planner,
+        book: &ClaimBook,
+        leaving: &Leaving,
+    ) -> Cow<'b, Batch> {
         let evacuated = self.request.evacuate_host.as_deref();
         let moves =
             self.request.purpose == Purpose::Move && self.batch.forced.is_none() && evacuated.is_none();
@@ -141,7 +168,7 @@ impl<'a> Asked<'a> {
         for group in groups {
             // Where it is now is nothing to an instance that is placed anew.
             let others = book.in_group(group).filter(|claim| !own.contains(&claim.instance));
-            let members = others.flat_map(|claim| members(claim, group, planner));
+            let members = others.flat_map(|claim| members(claim, group, planner, leaving));
             batch.members.extend(members.filter(|member| evacuated != Some(&*member.host)));
         }
         for instance in self.instances.iter().filter(|_| moves) {
@@ -161,8 +188,15 @@ impl<'a> Asked<'a> {
     }
 }
 
+fn instance(field: &'static str, uuid: &str) -> Result<InstanceId, PlaceError> {
+    uuid.parse().map_err(|error: ParseInstanceIdError| {
+        let problem = error.to_string();
+        PlaceError::Invalid { field, problem }
+    })
+}
+
 /// Where it was promised, and where it was seen: it may have been moved without a claim.
-fn members(claim: &Claim, group: &Arc<str>, planner: &Planner) -> Vec<Member> {
+fn members(claim: &Claim, group: &Arc<str>, planner: &Planner, leaving: &Leaving) -> Vec<Member> {
     let Some(membership) = claim.groups.iter().find(|membership| membership.group == **group) else {
         return Vec::new();
     };
@@ -175,7 +209,7 @@ fn members(claim: &Claim, group: &Arc<str>, planner: &Planner) -> Vec<Member> {
         partition: membership.partition.as_deref().map(Arc::from),
         host: host.into(),
     };
-    hosts.into_iter().map(member).collect()
+    hosts.into_iter().filter(|host| !leaving.has(host, claim.instance)).map(member).collect()
 }
 
 fn rule(rule: &AffinityRule) -> placement::AffinityRule {

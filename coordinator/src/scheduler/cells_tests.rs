@@ -126,6 +126,7 @@ fn claim(instance: u128, cells: Vec<ClaimedCell>) -> Claim {
         request_id: String::new(),
         signature: String::new(),
         groups: Vec::new(),
+        rules: Vec::new(),
         over_committed: false,
         created_at: Timestamp::default(),
         expires_at: None,

@@ -1,6 +1,6 @@
 //! One decision: who is asked before it, what it changes, when it is answered.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, mem, sync::Arc, time::Duration};
 
 use tokio::{
     task::JoinHandle,
@@ -11,7 +11,9 @@ use vmuster_proto::model::{PlaceAnswer, PlaceRequest, Purpose, Timestamp};
 use super::{
     ClaimsError, PlaceError, Scheduler, VERIFICATIONS_MAX, answer,
     asked::Asked,
+    hints::{Hinted, Hints},
     known::Young,
+    leaving::{self, Leaving},
     planner::Planner,
     promised::{new_claims, placed},
 };
@@ -42,11 +44,16 @@ enum Tried {
 
 impl Scheduler {
     pub(super) fn dry_run(&self, asked: &Asked<'_>) -> PlaceAnswer {
+        let now = self.cluster.cache().now();
         let mut planner = self.planner();
-        let batch = self.with_book(|book| asked.batch_for(&planner, book));
+        let batch = self.with_book(|book| asked.batch_for(&planner, book, &Leaving::default()));
         let before = answer::before(asked, &batch, &mut planner);
-        let decision = planner.solver.decide(&batch, Then::Undo);
-        answer::answer(asked, &decision, &planner, before)
+        let mut hints = Hints::default();
+        let decision = hints.decide_now(asked, &batch, &mut planner, Then::Undo, now);
+        let mut answer = answer::answer(asked, &decision, &planner, before);
+        hints.tell(&mut answer);
+        self.with_book(|book| leaving::nominate(asked, &mut planner, book, now, &mut answer));
+        answer
     }
 
     /// The answer that was given to the same request.
@@ -96,12 +103,14 @@ impl Scheduler {
     ) -> Result<PlaceAnswer, PlaceError> {
         let begun = self.cluster.cache().now();
         let mut before_no = true;
+        let mut hints = Hints::default();
         for verification in 0.. {
             let only_fresh = verification >= VERIFICATIONS_MAX;
-            let (ask, for_no) = match self.try_claim(asked, digest, begun, only_fresh, before_no)? {
-                Tried::Done(answer, pending) => return self.committed(*answer, pending, deadline).await,
-                Tried::Ask { hosts, for_no } => (hosts, for_no),
-            };
+            let (ask, for_no) =
+                match self.try_claim((asked, &mut hints), digest, begun, only_fresh, before_no)? {
+                    Tried::Done(answer, pending) => return self.committed(*answer, pending, deadline).await,
+                    Tried::Ask { hosts, for_no } => (hosts, for_no),
+                };
             if only_fresh {
                 break;
             }
@@ -162,7 +171,7 @@ impl Scheduler {
 
     fn try_claim(
         &self,
-        asked: &Asked<'_>,
+        (asked, hints): (&Asked<'_>, &mut Hints),
         digest: [u8; 32],
         begun: Timestamp,
         only_fresh: bool,
@@ -181,8 +190,14 @@ impl Scheduler {
             }
             planner.catch_up(&self.cluster.registry(), holdings);
             no_conflicts(asked, planner, holdings)?;
-            let batch = asked.batch_for(planner, &holdings.book);
-            let mut decision = decide(&batch, planner, only_fresh.then_some(&young));
+            let batch = asked.batch_for(planner, &holdings.book, &Leaving::default());
+            let searched =
+                if only_fresh { among_fresh(&batch, planner, &young) } else { Cow::Borrowed(&*batch) };
+            let mut decision = match hints.decide(asked, &searched, planner, Then::Keep, (now, Some(begun))) {
+                Hinted::Decided(decision) => decision,
+                Hinted::Search => planner.solver.decide(&searched, Then::Keep),
+                Hinted::Ask(hosts) => return Ok((Err((hosts, false)), Vec::new())),
+            };
             if only_fresh && !decision.is_granted {
                 // Among all hosts there was room at each look so far: this is no "no".
                 return Err(PlaceError::Changed);
@@ -200,12 +215,14 @@ impl Scheduler {
                 // Only now that it is the last: the same again, and in between all as it was.
                 give_back(asked, &decision, planner);
                 let before = answer::before(asked, &batch, planner);
-                decision = decide(&batch, planner, only_fresh.then_some(&young));
+                decision = hints.decide_now(asked, &searched, planner, Then::Keep, now);
                 before
             } else {
                 answer::Before::default()
             };
-            let answer = answer::answer(asked, &decision, planner, before);
+            let mut answer = answer::answer(asked, &decision, planner, before);
+            mem::take(hints).tell(&mut answer);
+            leaving::nominate(asked, planner, &holdings.book, now, &mut answer);
             let changes =
                 self.promised(asked, (&decision, answer), planner, holdings, (now, until), digest)?;
             Ok((Ok(changes.0), changes.1))
@@ -253,17 +270,15 @@ impl Scheduler {
     }
 }
 
-/// Decides; with a time, among hosts only that were asked in it.
-fn decide(batch: &Batch, planner: &mut Planner, young: Option<&Young>) -> Decision {
-    let Some(young) = young else { return planner.solver.decide(batch, Then::Keep) };
+/// The same among hosts only that were asked in this time.
+fn among_fresh<'a>(batch: &Batch, planner: &Planner, young: &Young) -> Cow<'a, Batch> {
     let fresh = planner.hosts().filter(|(_, known)| known.is_fresh(young));
     let fresh: BTreeSet<Arc<str>> = fresh.map(|(name, _)| name.into()).collect();
     let admitted = match &batch.admitted {
         Some(admitted) => admitted.intersection(&fresh).cloned().collect(),
         None => fresh,
     };
-    let batch = Batch { admitted: Some(admitted), ..batch.clone() };
-    planner.solver.decide(&batch, Then::Keep)
+    Cow::Owned(Batch { admitted: Some(admitted), ..batch.clone() })
 }
 
 /// Chosen hosts that must be asked first.

@@ -14,7 +14,7 @@ use crate::{
     claims::{ClaimedDisk, ClaimedResources, Membership, NewClaim},
     hosts::{HostEntry, Registry},
     placement::Then,
-    scheduler::{answer, known::KnownUsage, promised::new_claims},
+    scheduler::{answer, known::KnownUsage, leaving::Leaving, promised::new_claims},
 };
 
 const GIB: u64 = 1 << 30;
@@ -118,6 +118,7 @@ impl World {
                 vcpus: 1,
                 memory_bytes: Bytes(GIB),
                 disks: Vec::<ClaimedDisk>::new(),
+                cells: Vec::new(),
             },
             purpose: Purpose::Move,
             request_id: String::new(),
@@ -145,7 +146,7 @@ impl World {
             ..PlaceRequest::default()
         };
         let asked = Asked::new(&request, &self.registry).expect("valid").evacuating(&evacuation);
-        let batch = asked.batch_for(&self.planner, &self.book).into_owned();
+        let batch = asked.batch_for(&self.planner, &self.book, &Leaving::default()).into_owned();
         let decision = self.planner.solver.decide(&batch, Then::Undo);
         let claims = new_claims(&self.book, &asked, &decision, time(2), time(602));
         let answer = answer::answer(&asked, &decision, &self.planner, answer::Before::default());

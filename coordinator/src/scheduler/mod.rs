@@ -13,8 +13,11 @@ mod decide;
 mod error;
 mod evacuate;
 mod evacuation;
+mod fingerprint;
+mod hints;
 mod instances;
 mod known;
+mod leaving;
 mod planner;
 mod promised;
 mod rows;
@@ -150,6 +153,8 @@ impl Scheduler {
             (PlaceMode::DryRun, self.dry_run(asked))
         };
         let placed = if answer.granted { answer.placements.len() } else { 0 };
+        let used = if answer.hints_used { asked.request.hints.len() } else { 0 };
+        self.statistics.hinted(used, answer.stale_hints.len());
         let unknown = asked.evacuation().map_or(0, |evacuation| evacuation.unknown.len());
         let refused = asked.instances.len().saturating_sub(placed).saturating_add(unknown);
         self.statistics.placed(mode, placed, refused);

@@ -19,7 +19,7 @@ use super::rows::{StorageClasses, guest_cpu, host_pools, own_pool, resource, str
 use crate::{
     accounting::{AccountedHost, ClaimedBy, HostAccount, PoolAccount, SharedStorage, account},
     cache::HostView,
-    claims::{ClaimBook, ClaimState, Holdings, InstanceId},
+    claims::{Claim, ClaimBook, ClaimState, Holdings, InstanceId},
     hosts::{HostEntry, Registry},
     placement::{PlacementHost, Pool, PoolKey, Solver},
 };
@@ -220,7 +220,7 @@ impl Planner {
             let usage = known.usage.as_ref().map(|known| &*known.usage).or(record.saved_usage.as_deref());
             let inventory = &record.inventory;
             let host = AccountedHost { name: host, settings: &known.settings, inventory, usage };
-            accounted(host, book)
+            accounted(host, book.on(host.name))
         });
         let cells = record.and_then(|record| {
             let usage = known.usage.as_ref().map(|known| &*known.usage).or(record.saved_usage.as_deref());
@@ -325,9 +325,12 @@ fn guests_of(usage: Option<&KnownUsage>) -> impl Iterator<Item = InstanceId> {
     domains.iter().filter_map(|domain| domain.uuid.parse().ok())
 }
 
-fn accounted(host: AccountedHost<'_>, book: &ClaimBook) -> HostAccount {
-    let claims: Vec<_> = book
-        .on(host.name)
+/// With these of its claims.
+pub(super) fn accounted<'c>(
+    host: AccountedHost<'_>,
+    claims: impl Iterator<Item = &'c Arc<Claim>>,
+) -> HostAccount {
+    let claims: Vec<_> = claims
         .map(|claim| {
             let mut disks = BTreeMap::new();
             for disk in &claim.resources.disks {

@@ -125,13 +125,18 @@ fn claimed_cells(taken: &numa::Taken) -> Vec<ClaimedCell> {
 const SIGNATURE_LENGTH: usize = 16;
 
 /// The same for the same demand, in whatever order its features came and whoever counts them.
-fn signature(demand: &Demand) -> String {
+pub(super) fn signature(demand: &Demand) -> String {
     let Demand { vcpus, memory, disks, required, forbidden, cpu_model, arch, labels, numa } = demand;
     let (required, forbidden) = (required.names(), forbidden.names());
     let text = format!(
         "{vcpus} {} {disks:?} {required:?} {forbidden:?} {cpu_model:?} {arch:?} {labels:?} {numa:?}",
         memory.0
     );
+    digest(&text)
+}
+
+/// As long as a signature.
+pub(super) fn digest(text: &str) -> String {
     let digest = Sha256::digest(text);
     let mut signature: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     signature.truncate(SIGNATURE_LENGTH);

@@ -17,6 +17,7 @@ mod hundredths;
 mod inventory;
 mod issue;
 mod migration;
+mod nomination;
 mod placement;
 #[cfg(feature = "schema")]
 mod schema;
@@ -52,6 +53,7 @@ pub use hundredths::{Hundredths, ParseHundredthsError};
 pub use inventory::{HugepagePool, Inventory, Memory, Numa, NumaNode, System};
 pub use issue::{Issue, IssueKind, sort_issues};
 pub use migration::{Finding, MIGRATION_SCHEMA, MigrationAnswer, MigrationVerdict};
+pub use nomination::{HintProblem, LeavingInstances, Nomination, StaleHint};
 pub use placement::{
     AffinityPolicy, AffinityRule, Candidate, CapacityAnswer, Completeness, DiskDemand, DiskPlace,
     EvacuatedInstance, FilterCount, GroupExplanation, HostCapacity, INSTANCES_MAX, InstanceGroup,

@@ -6,7 +6,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Bytes, CpuSet, FeatureSet, GuestTopology, HostStanding, PlacedCell, Problem, Timestamp};
+use super::{
+    Bytes, CpuSet, FeatureSet, GuestTopology, HostStanding, LeavingInstances, Nomination, PlacedCell,
+    Problem, StaleHint, Timestamp,
+};
 
 /// The schema's name in JSON.
 pub const PLACE_SCHEMA: &str = "vmuster.place.v1";
@@ -167,6 +170,8 @@ pub struct PlaceRequest {
     pub max_candidates: u32,
     pub explain: bool,
     pub evacuate_host: Option<String>,
+    pub releasing: Vec<String>,
+    pub hints: Vec<Nomination>,
 }
 
 /// Where an instance goes.
@@ -320,6 +325,14 @@ pub struct PlaceAnswer {
     pub notes: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evacuated: Vec<EvacuatedInstance>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nominations: Vec<Nomination>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leaving: Vec<LeavingInstances>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stale_hints: Vec<StaleHint>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hints_used: bool,
     pub cluster_generation: String,
 }
 

@@ -9,6 +9,7 @@ mod guests;
 mod parts;
 mod placement;
 mod strategies;
+mod topology;
 
 use proptest::{collection, option, prelude::*};
 use prost::Message as _;

@@ -6,11 +6,10 @@ use vmuster_proto::{
     convert::{self, place_request},
     model::{
         AffinityPolicy, AffinityRule, Bytes, Candidate, ClaimReport, ClaimState, ClaimedCell, Completeness,
-        CpuPolicy, CpuSet, DiskDemand, DiskPlace, EmulatorThreads, EvacuatedInstance, FeatureSet,
-        FilterCount, Freshness, GroupExplanation, GuestTopology, GuestTopologyCell, HostStanding,
-        InstanceGroup, InstanceTemplate, JudgedHost, NearMiss, PageChoice, PlaceAnswer, PlaceRequest,
-        PlacedCell, Placement, Problem, ProblemKind, Purpose, Refusal, Shortage, ThreadPolicy, Timestamp,
-        WeigherProfile,
+        CpuSet, DiskDemand, DiskPlace, EvacuatedInstance, FeatureSet, FilterCount, Freshness,
+        GroupExplanation, HintProblem, HostStanding, InstanceGroup, InstanceTemplate, JudgedHost,
+        LeavingInstances, NearMiss, Nomination, PlaceAnswer, PlaceRequest, PlacedCell, Placement, Problem,
+        ProblemKind, Purpose, Refusal, Shortage, StaleHint, Timestamp, WeigherProfile,
     },
     pb,
 };
@@ -57,52 +56,8 @@ fn template() -> InstanceTemplate {
         cpu_model: Some("EPYC-Rome".to_owned()),
         arch: Some("x86_64".to_owned()),
         labels: BTreeMap::from([("zone".to_owned(), "a".to_owned())]),
-        numa: Some(topology()),
+        numa: Some(super::topology::topology()),
     }
-}
-
-fn topology() -> GuestTopology {
-    let cell = |vcpus, gib: u64, dedicated_vcpus| GuestTopologyCell {
-        vcpus,
-        memory_bytes: Bytes(gib << 30),
-        dedicated_vcpus,
-    };
-    GuestTopology {
-        cells: vec![cell(3, 5, 2), cell(1, 3, 0)],
-        cpu_policy: CpuPolicy::Mixed,
-        thread_policy: ThreadPolicy::Isolate,
-        emulator_threads: EmulatorThreads::Share,
-        pages: PageChoice::Bytes(Bytes(2 << 20)),
-    }
-}
-
-#[test]
-fn a_topology_that_makes_no_sense_is_refused() {
-    let refused = |change: fn(&mut pb::GuestTopology)| {
-        let mut request = pb::PlaceRequest::from(&request());
-        let template = request.groups[0].template.as_mut().expect("set");
-        change(template.numa.as_mut().expect("set"));
-        place_request(request, String::new).expect_err("refused").field
-    };
-    let within = |field: &str| format!("groups[0].template.numa.{field}");
-    assert_eq!(refused(|numa| numa.cells.clear()), within("cells"));
-    assert_eq!(refused(|numa| numa.cells[0].vcpus = 4), within("cells"), "more than the template");
-    assert_eq!(refused(|numa| numa.cells[1].memory_bytes += 1), within("cells"));
-    assert_eq!(refused(|numa| numa.cells[1].vcpus = 0), within("cells[1].vcpus"));
-    assert_eq!(refused(|numa| numa.cells[0].memory_bytes = 1), within("cells[0].memory_bytes"));
-    assert_eq!(refused(|numa| numa.cells[1].dedicated_vcpus = 2), within("cells[1].dedicated_vcpus"));
-    assert_eq!(
-        refused(|numa| numa.set_cpu_policy(pb::CpuPolicy::Dedicated)),
-        within("cells[0].dedicated_vcpus")
-    );
-    assert_eq!(refused(|numa| numa.page_size_bytes = Some(3)), within("page_size_bytes"));
-    assert_eq!(refused(|numa| numa.set_pages(pb::PageChoice::Any)), within("page_size_bytes"));
-    let isolated = |numa: &mut pb::GuestTopology| {
-        numa.cells[0].dedicated_vcpus = 0;
-        numa.set_cpu_policy(pb::CpuPolicy::Shared);
-        numa.set_emulator_threads(pb::EmulatorThreads::Isolate);
-    };
-    assert_eq!(refused(isolated), within("emulator_threads"));
 }
 
 fn rule(group: &str, policy: AffinityPolicy, topology_key: Option<&str>) -> AffinityRule {
@@ -114,7 +69,7 @@ fn rule(group: &str, policy: AffinityPolicy, topology_key: Option<&str>) -> Affi
     }
 }
 
-fn request() -> PlaceRequest {
+pub(super) fn request() -> PlaceRequest {
     PlaceRequest {
         request_id: "one".to_owned(),
         claim: true,
@@ -143,6 +98,8 @@ fn request() -> PlaceRequest {
         max_candidates: 3,
         explain: true,
         evacuate_host: None,
+        releasing: vec![UUID.replace('8', "9")],
+        hints: vec![nomination()],
     }
 }
 
@@ -152,6 +109,17 @@ fn evacuation() -> PlaceRequest {
         forced_host: None,
         evacuate_host: Some("kvm-03".to_owned()),
         ..request()
+    }
+}
+
+fn nomination() -> Nomination {
+    Nomination {
+        uuid: UUID.to_owned(),
+        group: 1,
+        host: "kvm-01".to_owned(),
+        host_fingerprint: "f0".to_owned(),
+        request_signature: "51".to_owned(),
+        expires_at: Timestamp::from_unix_millis(4000).expect("in range"),
     }
 }
 
@@ -182,7 +150,6 @@ fn a_count_makes_uuids_and_capitals_are_no_other_instance() {
 
 #[test]
 fn what_makes_no_sense_is_named() {
-    type Change = fn(&mut pb::PlaceRequest);
     fn template(request: &mut pb::PlaceRequest) -> &mut pb::InstanceTemplate {
         request.groups[0].template.as_mut().expect("there")
     }
@@ -241,6 +208,26 @@ fn what_makes_no_sense_is_named() {
         ("groups[0].rules", |r| r.groups[0].rules = vec![r.groups[0].rules[0].clone(); 9]),
         ("groups[0].template.arch", |r| template(r).arch = Some(String::new())),
     ];
+    assert_named(cases);
+}
+
+#[test]
+fn hints_that_make_no_sense_are_named() {
+    assert_named(&[
+        ("releasing[0].uuid", |r| r.releasing[0] = "one".to_owned()),
+        ("releasing", |r| r.releasing = vec![UUID.to_owned(); 10_001]),
+        ("hints[0].uuid", |r| r.hints[0].uuid.clear()),
+        ("hints[0].expires_at", |r| r.hints[0].expires_at = None),
+        ("hints[0].host_fingerprint", |r| r.hints[0].host_fingerprint = "f".repeat(65)),
+        ("hints[1].uuid", |r| r.hints.push(r.hints[0].clone())),
+        ("hints", |r| r.hints = vec![r.hints[0].clone(); 10_001]),
+    ]);
+}
+
+/// The field that each change makes senseless.
+type Change = fn(&mut pb::PlaceRequest);
+
+fn assert_named(cases: &[(&str, Change)]) {
     for (number, (field, change)) in cases.iter().enumerate() {
         let mut wire = pb::PlaceRequest::from(&request());
         change(&mut wire);
@@ -259,6 +246,25 @@ fn standing() -> HostStanding {
         collected_at: None,
         problem: Some(Problem::new(ProblemKind::Timeout, "late")),
     }
+}
+
+fn stale_hints() -> Vec<StaleHint> {
+    let problems = [
+        HintProblem::Expired,
+        HintProblem::HostGone,
+        HintProblem::HostChanged,
+        HintProblem::RequestChanged,
+        HintProblem::NoRoom,
+        HintProblem::Refused,
+        HintProblem::Gang,
+    ];
+    let stale = |problem| StaleHint {
+        uuid: UUID.to_owned(),
+        host: "kvm-01".to_owned(),
+        problem,
+        detail: "so it is".to_owned(),
+    };
+    problems.map(stale).into()
 }
 
 #[test]
@@ -290,6 +296,10 @@ fn answers_come_through_as_they_are() {
             nearest: vec![NearMiss { host: "kvm-03".to_owned(), shortages: Vec::new() }],
             summary: "3 of 3 hosts".to_owned(),
         }],
+        nominations: vec![nomination()],
+        leaving: vec![LeavingInstances { host: "kvm-01".to_owned(), uuids: vec![UUID.to_owned()] }],
+        stale_hints: stale_hints(),
+        hints_used: true,
         expires_at: Timestamp::from_unix_millis(2000).ok(),
         hosts: vec![JudgedHost {
             standing: standing(),

@@ -31,6 +31,7 @@ mod placement;
 mod placement_disk;
 mod placement_evacuation;
 mod placement_groups;
+mod placement_hints;
 mod placement_kills;
 mod placement_python;
 mod questions;

@@ -73,6 +73,7 @@ fn every_metric_is_described_and_every_described_one_is_there() {
     statistics.fetch_retried();
     statistics.fetching(1, 3, 2);
     statistics.placed(PlaceMode::Claim, 1, 1);
+    statistics.hinted(1, 1);
     statistics.called("ListHosts", "OK", Duration::from_millis(1));
     let clock: SharedClock = Arc::new(SystemClock);
     let home = tempdir().expect("a home");

@@ -133,6 +133,12 @@ pub(crate) struct PlaceArguments {
     /// Another multiplier of a weigher: cpu, ram, balance, disk, rare_features, starting
     #[arg(long = "weigh", value_name = "WEIGHER=NUMBER", value_parser = weigher)]
     pub(crate) weighers: Vec<(String, f64)>,
+    /// These are being stopped or moved away: tell which hosts it would get once they are gone
+    #[arg(long, value_name = "UUID", value_delimiter = ',')]
+    pub(crate) releasing: Vec<String>,
+    /// Look first at the hosts that an earlier answer nominated: what it printed with -o json
+    #[arg(long, value_name = "FILE")]
+    pub(crate) hints: Option<PathBuf>,
     /// Tell the best hosts as well
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub(crate) candidates: Option<u32>,

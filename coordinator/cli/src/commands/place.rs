@@ -8,14 +8,15 @@ use std::{
 
 use uuid::Uuid;
 use vmuster_proto::model::{
-    AffinityPolicy, AffinityRule, Completeness, FeatureSet, Freshness, InstanceGroup, InstanceTemplate,
-    JudgedHost, PlaceAnswer, PlaceRequest, Purpose, WeigherProfile,
+    AffinityPolicy, AffinityRule, Completeness, FeatureSet, Freshness, HintProblem, InstanceGroup,
+    InstanceTemplate, JudgedHost, PlaceAnswer, PlaceRequest, Purpose, StaleHint, WeigherProfile,
 };
 
 use crate::{
     args::{CapacityArguments, FlavorArguments, Output, PlaceArguments, ProfileArgument, ScopeArguments},
     client::Client,
     exit::{Answered, Exit, Failure},
+    hints_file,
     render::{self, width},
     request_file::{self, FILE_MAX_BYTES},
 };
@@ -39,6 +40,7 @@ pub(crate) async fn run(client: &mut Client, arguments: &PlaceArguments) -> Resu
     };
     let mut notes: Vec<_> = answer.notes.iter().map(|note| format!("warning: {note}")).collect();
     notes.extend(doubts(&answer.hosts));
+    notes.extend(stale(&answer));
     if arguments.claim && arguments.request_id.is_none() {
         notes.push(format!("note: to ask for the same again: --request-id {request_id}"));
     }
@@ -63,6 +65,20 @@ fn is_unknown(host: &JudgedHost) -> bool {
     host.usage_problem.is_some() || host.standing.freshness != Freshness::Fresh
 }
 
+/// Why the hints were not used; first those that others fell with.
+fn stale(answer: &PlaceAnswer) -> Vec<String> {
+    let (fell, own): (Vec<_>, Vec<_>) =
+        answer.stale_hints.iter().partition(|hint| hint.problem == HintProblem::Gang);
+    let told = own.into_iter().chain(fell).take(STALE_SHOWN_MAX);
+    let note = |StaleHint { uuid, host, detail, .. }: &StaleHint| {
+        format!("note: the hint for {uuid} on {host} was not used: {detail}")
+    };
+    told.map(note).collect()
+}
+
+/// Hints that are told to be stale; all of them are in JSON.
+const STALE_SHOWN_MAX: usize = 3;
+
 fn doubts(hosts: &[JudgedHost]) -> Vec<String> {
     let unknown = hosts.iter().filter(|host| is_unknown(host)).map(|host| {
         let problem = host.usage_problem.as_ref().or(host.standing.problem.as_ref());
@@ -77,15 +93,20 @@ fn doubts(hosts: &[JudgedHost]) -> Vec<String> {
 }
 
 fn request(arguments: &PlaceArguments, request_id: &str) -> Result<PlaceRequest, Failure> {
-    // From the request's id, so that the same command again is the same request.
-    let uuid_of = |number: usize| {
-        Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{request_id}/{number}").as_bytes()).to_string()
+    let hints = match &arguments.hints {
+        Some(file) => hints_file::parse(&file_text("--hints", file)?)?,
+        None => Vec::new(),
+    };
+    // From the request's id, so that the same command again is the same request; those of hints are the ones they are for.
+    let uuid_of = |number: usize| match hints.get(number) {
+        Some(hint) => hint.uuid.clone(),
+        None => Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{request_id}/{number}").as_bytes()).to_string(),
     };
     let is_evacuation = arguments.evacuate.is_some();
     let (groups, mut completeness) = match &arguments.file {
         // One that finds no host keeps none of the others from being started again.
         _ if is_evacuation => (Vec::new(), Completeness::BestEffort),
-        Some(file) => request_file::parse(&file_text(file)?, uuid_of)?,
+        Some(file) => request_file::parse(&file_text("--file", file)?, uuid_of)?,
         None => (vec![group(arguments, uuid_of)?], Completeness::All),
     };
     if arguments.best_effort {
@@ -116,6 +137,8 @@ fn request(arguments: &PlaceArguments, request_id: &str) -> Result<PlaceRequest,
         max_candidates: arguments.candidates.unwrap_or(0),
         explain: arguments.explain,
         evacuate_host: arguments.evacuate.clone(),
+        releasing: arguments.releasing.clone(),
+        hints,
     })
 }
 
@@ -162,8 +185,8 @@ fn template(flavor: &FlavorArguments) -> Result<InstanceTemplate, Failure> {
     })
 }
 
-fn file_text(file: &Path) -> Result<String, Failure> {
-    let refused = |error: io::Error| Failure::usage(format!("--file {}: {error}", file.display()));
+fn file_text(option: &str, file: &Path) -> Result<String, Failure> {
+    let refused = |error: io::Error| Failure::usage(format!("{option} {}: {error}", file.display()));
     let mut text = String::new();
     let most = FILE_MAX_BYTES as u64 + 1;
     let size = if file == Path::new("-") {
@@ -175,7 +198,7 @@ fn file_text(file: &Path) -> Result<String, Failure> {
     };
     match size.map_err(refused)? {
         size if size > FILE_MAX_BYTES => {
-            Err(Failure::usage(format!("--file: a request has at most {FILE_MAX_BYTES} bytes")))
+            Err(Failure::usage(format!("{option}: a file has at most {FILE_MAX_BYTES} bytes")))
         }
         _ => Ok(text),
     }

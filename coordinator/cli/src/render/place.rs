@@ -57,6 +57,7 @@ pub(crate) fn table(answer: &PlaceAnswer, request: &PlaceRequest, width: u16) ->
         text.push('\n');
         text.push_str(&placements(answer, width));
     }
+    text.push_str(&nominated(answer, width));
     for refusal in &answer.refusals {
         text.push('\n');
         let whose = whose(refusal, answer, request);
@@ -112,6 +113,29 @@ fn placements(answer: &PlaceAnswer, width: u16) -> String {
     }
     let more = answer.placements.len().saturating_sub(SHOWN_MAX);
     if more > 0 { format!("{}and {more} more (all with -o json)\n", table.text()) } else { table.text() }
+}
+
+/// Where they would go once others are gone, and who these are.
+fn nominated(answer: &PlaceAnswer, width: u16) -> String {
+    let Some(first) = answer.nominations.first() else { return String::new() };
+    let mut table = Columns::new(&["NOMINATED", "INSTANCE"], width);
+    for nomination in answer.nominations.iter().take(SHOWN_MAX) {
+        table.row([nomination.host.clone(), nomination.uuid.clone()]);
+    }
+    let more = answer.nominations.len().saturating_sub(SHOWN_MAX);
+    let more = if more > 0 { format!("and {more} more (all with -o json)\n") } else { String::new() };
+    let mut leaving = Columns::new(&["LEAVING", "INSTANCE"], width);
+    let waited_for = answer.leaving.iter();
+    let waited_for = waited_for.flat_map(|of_host| of_host.uuids.iter().map(|uuid| (&of_host.host, uuid)));
+    for (host, uuid) in waited_for.take(SHOWN_MAX) {
+        leaving.row([host.clone(), uuid.clone()]);
+    }
+    let until = first.expires_at;
+    format!(
+        "\nonce these are gone there is room; nothing is held, and hints are good until {until}\n{}\n{}{more}",
+        leaving.text(),
+        table.text()
+    )
 }
 
 fn whose(refusal: &Refusal, answer: &PlaceAnswer, request: &PlaceRequest) -> String {

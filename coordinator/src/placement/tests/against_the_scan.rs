@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::world::{World, random_batch, random_demand, random_host, random_pool};
 use crate::placement::{
-    Batch, Completeness, Decision, Demand, Group, PoolKey, Solver, Taken, Then,
+    Batch, CellsTaken, Completeness, Decision, Demand, Group, PoolKey, Solver, Taken, Then,
     reference::{Found, Reference},
 };
 
@@ -73,7 +73,7 @@ fn disturb(rng: &mut Rng, world: &mut World, solver: &mut Solver, held: &mut Vec
                 vcpus: rng.u64(0..3),
                 memory: vmuster_proto::model::Bytes(rng.u64(0..5)),
                 disks: vec![(pool, vmuster_proto::model::Bytes(rng.u64(0..5)))],
-                cells: None,
+                cells: CellsTaken::Floats,
                 is_starting: rng.bool(),
             };
             assert!(solver.consume(&name, &taken));

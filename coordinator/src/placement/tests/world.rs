@@ -9,9 +9,9 @@ use fastrand::Rng;
 use vmuster_proto::model::{Bytes, CpuSet, FeatureSet};
 
 use crate::placement::{
-    AffinityPolicy, AffinityRule, AnswersTo, Batch, Completeness, Demand, DiskDemand, DiskPlace, Group,
-    GuestCpu, HostCells, HostPool, Member, PlacementHost, Pool, PoolKey, Profile, Resource, Solver, Taken,
-    WeigherName,
+    AffinityPolicy, AffinityRule, AnswersTo, Batch, CellsTaken, Completeness, Demand, DiskDemand, DiskPlace,
+    Group, GuestCpu, HostCells, HostPool, Member, PlacementHost, Pool, PoolKey, Profile, Resource, Solver,
+    Taken, WeigherName,
 };
 use crate::placement::{
     cells::CellUse,
@@ -110,7 +110,10 @@ impl World {
 
 fn hold_cells(host: &mut PlacementHost, taken: &Taken, direction: Direction) {
     if let Some(cells) = &mut host.cells {
-        let of = taken.cells.as_ref().map_or(CellUse::Floats(taken.memory.0), CellUse::Bound);
+        let of = match &taken.cells {
+            CellsTaken::Bound(taken) => CellUse::Bound(taken),
+            _ => CellUse::Floats(taken.memory.0),
+        };
         Arc::make_mut(cells).hold(of, direction);
     }
 }

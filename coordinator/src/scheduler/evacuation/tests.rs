@@ -80,6 +80,7 @@ fn claim(number: u128, gib: u64, rules: Vec<AffinityRule>, disks: &[(&str, u64)]
             vcpus: 4,
             memory_bytes: Bytes(gib * GIB),
             disks: disks.iter().map(disk).collect(),
+            cells: Vec::new(),
         },
         purpose: Purpose::New,
         request_id: String::new(),

@@ -7,8 +7,8 @@ use super::topology::cpus;
 use crate::{
     model::{
         Candidate, CapacityAnswer, EvacuatedInstance, FilterCount, GroupExplanation, HostCapacity,
-        HostStanding, JudgedHost, NearMiss, PlaceAnswer, PlacedCell, Placement, Refusal, ResourceFigures,
-        Shortage, StorageFigures,
+        HostStanding, JudgedHost, LeavingInstances, NearMiss, Nomination, PlaceAnswer, PlacedCell, Placement,
+        Refusal, ResourceFigures, Shortage, StaleHint, StorageFigures,
     },
     pb,
 };
@@ -34,6 +34,10 @@ impl From<PlaceAnswer> for pb::PlaceResponse {
             explanations: answer.explanations.iter().map(Into::into).collect(),
             notes: answer.notes,
             evacuated: answer.evacuated.into_iter().map(Into::into).collect(),
+            nominations: answer.nominations.iter().map(Into::into).collect(),
+            leaving: answer.leaving.iter().map(Into::into).collect(),
+            stale_hints: answer.stale_hints.iter().map(Into::into).collect(),
+            hints_used: answer.hints_used,
         }
     }
 }
@@ -58,6 +62,10 @@ impl TryFrom<pb::PlaceResponse> for PlaceAnswer {
             explanations: list("explanations", answer.explanations, GroupExplanation::try_from)?,
             notes: list("notes", answer.notes, |note| text("note", note))?,
             evacuated: list("evacuated", answer.evacuated, EvacuatedInstance::try_from)?,
+            nominations: list("nominations", answer.nominations, Nomination::try_from)?,
+            leaving: list("leaving", answer.leaving, LeavingInstances::try_from)?,
+            stale_hints: list("stale_hints", answer.stale_hints, StaleHint::try_from)?,
+            hints_used: answer.hints_used,
             cluster_generation: text("cluster_generation", answer.cluster_generation)?,
         })
     }

@@ -3,6 +3,7 @@
 mod affinity;
 mod answer;
 mod claims;
+mod nomination;
 mod request;
 mod topology;
 

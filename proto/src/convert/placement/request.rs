@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::super::{DecodeError, duration, duration_to_pb, feature_set, list, owned_names, text, text_map};
-use super::affinity;
+use super::{affinity, nomination};
 use crate::{
     model::{
         Bytes, Completeness, DiskDemand, DiskPlace, GuestTopology, INSTANCES_MAX, InstanceGroup,
@@ -191,6 +191,8 @@ impl From<&PlaceRequest> for pb::PlaceRequest {
             max_candidates: request.max_candidates,
             explain: request.explain,
             evacuate_host: request.evacuate_host.clone().unwrap_or_default(),
+            releasing: request.releasing.clone(),
+            hints: request.hints.iter().map(Into::into).collect(),
         }
     }
 }
@@ -273,6 +275,8 @@ pub fn place_request(
         max_candidates: request.max_candidates,
         explain: request.explain,
         evacuate_host,
+        releasing: nomination::releasing(&request.releasing)?,
+        hints: nomination::hints(request.hints)?,
     })
 }
 
