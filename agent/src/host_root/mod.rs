@@ -6,6 +6,7 @@
 mod access;
 mod directory;
 mod kept;
+mod settled;
 
 use std::{
     collections::BTreeSet,
@@ -20,6 +21,8 @@ use rustix::{
     io::{Errno, read, retry_on_intr},
 };
 use vmuster_proto::model::{Issue, IssueKind};
+
+use self::settled::settled;
 
 pub use self::{
     access::{Access, AccessLog},
@@ -44,9 +47,6 @@ const LINK_BYTES_FIRST: usize = 256;
 
 /// Largest directory. /sys/devices/system/cpu of 8,192 CPUs has about 8,220 entries.
 const DIRECTORY_ENTRIES_MAX: usize = 1 << 16;
-
-/// A path with ".." is resolved again when something was renamed or mounted meanwhile (openat2(2), EAGAIN).
-const RESOLVE_ATTEMPTS_MAX: u32 = 16;
 
 /// A directory below which a host's files are read: `/`, or a recorded host.
 ///
@@ -311,17 +311,10 @@ impl HostRoot {
         if self.is_denied(path) {
             return Err(Errno::ACCESS);
         }
-        let mut attempts = 0;
-        loop {
-            let opened = match self.opening {
-                Opening::InRoot => openat2(&self.directory, path, flags, Mode::empty(), RESOLVE),
-                Opening::Plain => openat(&self.directory, path, flags, Mode::empty()),
-            };
-            match opened {
-                Err(Errno::AGAIN | Errno::INTR) if attempts < RESOLVE_ATTEMPTS_MAX => attempts += 1,
-                result => return result,
-            }
-        }
+        settled(|| match self.opening {
+            Opening::InRoot => openat2(&self.directory, path, flags, Mode::empty(), RESOLVE),
+            Opening::Plain => openat(&self.directory, path, flags, Mode::empty()),
+        })
     }
 }
 

@@ -163,7 +163,8 @@ impl Mutants {
 
     fn check(&mut self, path: &str, how: &str, after: &Seen, may_vanish: bool) {
         for difference in untold(path, &self.before, after, may_vanish) {
-            self.failures.push(format!("{path} {how}: {difference}"));
+            let others: Vec<_> = after.issues.difference(&self.before.issues).collect();
+            self.failures.push(format!("{path} {how}: {difference}; issues beside: {others:?}"));
         }
     }
 
