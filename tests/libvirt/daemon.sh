@@ -5,7 +5,7 @@
 set -eu
 directory=$1
 shift
-for part in etc/qemu state lib log cache sock; do
+for part in etc/qemu state lib log cache sock hugepages; do
     mkdir -p "$directory/$part"
 done
 # No log daemon, no bus, no other user, no control groups: nothing that this machine would have to have.
@@ -29,6 +29,10 @@ namespaces = []
 cgroup_controllers = []
 stdio_handler = "file"
 CONF
+# Guests in huge pages have their files here; seen by this daemon alone, and empty until one is started.
+if grep -q hugetlbfs /proc/filesystems; then
+    echo "hugetlbfs_mount = \"$directory/hugepages\"" >>"$directory/etc/qemu.conf"
+fi
 # libvirt looks up the user and groups that Debian's packages of it know, also where guests run as root. The package that
 # makes them would start a daemon of its own: they are made here, for this daemon alone.
 for file in passwd group; do cp "/etc/$file" "$directory/etc/$file"; done
@@ -42,6 +46,7 @@ exec unshare --mount --propagation private sh -euc '
         mount --bind "$0/${pair##*:}" "/${pair%%:*}"
     done
     for file in passwd group; do mount --bind "$0/etc/$file" "/etc/$file"; done
+    if grep -q hugetlbfs /proc/filesystems; then mount -t hugetlbfs hugetlbfs "$0/hugepages"; fi
     if [ -n "${HIDE_KVM:-}" ]; then mount --bind /dev/null /dev/kvm; fi
     exec libvirtd --config "$0/etc/libvirtd.conf" --pid-file "$0/state/daemon.pid"
 ' "$directory"

@@ -1,6 +1,7 @@
 //! What a placement decision costs in-process, the exhaustive search beside it in the same run: medians of rounds.
 
 mod batches;
+mod cells;
 mod clusters;
 mod shapes;
 mod singles;
@@ -29,11 +30,15 @@ fn row(what: &str, ours: Duration, limit: Option<Duration>, beside: &str) -> boo
     is_met
 }
 
-/// `cargo bench --bench placement -- batches|singles|shapes`: one part alone; `batches 150`: of so many classes.
+/// `cargo bench --bench placement -- batches|singles|shapes|cells`: one part alone; `batches 150`: of so many classes.
 fn main() {
     type Part = (&'static str, fn() -> bool);
-    let parts: [Part; 3] =
-        [("batches", batches::measure), ("singles", singles::measure), ("shapes", shapes::measure)];
+    let parts: [Part; 4] = [
+        ("batches", batches::measure),
+        ("singles", singles::measure),
+        ("shapes", shapes::measure),
+        ("cells", cells::measure),
+    ];
     let is_named = |name: &str| std::env::args().any(|argument| argument == name);
     let is_any = parts.iter().any(|(name, _)| is_named(name));
     let asked = parts.iter().filter(|(name, _)| !is_any || is_named(name));
