@@ -137,8 +137,8 @@ impl<'a> Run<'a> {
 
     /// On a host where they fit. None: the instance floats.
     pub(super) fn lay_cells(&mut self, demand: &Demand, host: usize) -> Option<usize> {
-        let cells = self.columns.host(host).cells.as_ref()?;
-        let placed = cells.place(demand.numa.as_ref()?).ok()?;
+        let guest = demand.numa.as_ref()?;
+        let placed = self.columns.host(host).cells.as_ref()?.place(guest).ok()?;
         self.cells.push(Arc::new(placed));
         Some(self.cells.len() - 1)
     }
