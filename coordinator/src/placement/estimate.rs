@@ -59,7 +59,10 @@ fn fitting(need: &Need, columns: &Columns, host: usize, used: &mut Used) -> u64 
         .min(times(columns.host(host).memory.as_ref(), need.memory_bytes))
         .min(PER_HOST_MAX);
     let most = match &need.demand.numa {
-        None => most,
+        None => {
+            let cells = columns.host(host).cells.as_deref();
+            most.min(cells.map_or(u64::MAX, |cells| cells.floating_most(need.demand.memory.0)))
+        }
         Some(guest) => in_cells(guest, columns.host(host), most),
     };
     let row = columns.row(host);

@@ -61,6 +61,9 @@ fn distance(need: &Need, columns: &Columns, host: usize) -> Option<f64> {
             continue;
         };
         let (lacking, asked) = match (lack?, filter.name()) {
+            // Of a guest whose vCPUs or memory the host's own figures do not count.
+            (Lack::Vcpus(lacking), FilterName::Numa) => (lacking, u64::from(need.demand.vcpus)),
+            (Lack::Bytes(lacking), FilterName::Numa) => (lacking, need.demand.memory.0),
             (Lack::Vcpus(lacking), _) => (lacking, need.vcpus),
             (Lack::Bytes(lacking), FilterName::Memory) => (lacking, need.memory_bytes),
             (Lack::Bytes(lacking), _) => (lacking, need.disk_total_bytes),

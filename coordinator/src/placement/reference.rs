@@ -346,7 +346,7 @@ impl Reference {
 /// Whether it can float there, or be bound there.
 fn cells_take(figures: &Figures, demand: &Demand) -> bool {
     let Some(guest) = &demand.numa else {
-        return figures.cells.as_ref().is_none_or(|cells| cells.refuses_floating().is_none());
+        return figures.cells.as_ref().is_none_or(|cells| cells.refuses_floating(demand.memory.0).is_none());
     };
     let Some(Ok(placed)) = figures.cells.as_ref().map(|cells| cells.place(guest)) else { return false };
     let asked = placed.taken.ordinary_memory_bytes();

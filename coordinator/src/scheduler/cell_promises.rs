@@ -136,15 +136,22 @@ fn node_of(domain: &Domain, cell: &GuestCell) -> Option<u32> {
     nodes.first().filter(|_| is_kept && nodes.len() == 1)
 }
 
+fn others_name_vcpus(domain: &Domain) -> bool {
+    domain.numa.as_ref().is_some_and(|numa| numa.cells.iter().any(|cell| cell.vcpus.is_some()))
+}
+
 fn of_guest_cell(
     domain: &Domain,
     cell: &GuestCell,
     dedicated: &CpuSet,
     huge_page: Option<Bytes>,
 ) -> Option<OfCell> {
-    let is_ours = |vcpu: u32| cell.vcpus.as_ref().is_none_or(|vcpus| vcpus.contains(vcpu));
+    let has_none = cell.vcpus.is_none() && others_name_vcpus(domain);
+    let is_ours = |vcpu: u32| !has_none && cell.vcpus.as_ref().is_none_or(|vcpus| vcpus.contains(vcpu));
     let all = match &cell.vcpus {
         Some(vcpus) => u64::from(vcpus.len()),
+        // A cell of memory alone has none, where others name theirs.
+        None if has_none => 0,
         None => u64::from(domain.vcpus_max?),
     };
     let pins = domain.vcpu_pins.iter().filter(|(vcpu, _)| is_ours(**vcpu));
@@ -153,9 +160,11 @@ fn of_guest_cell(
     let count = |pins: Vec<_>| u64::try_from(pins.len()).unwrap_or(u64::MAX);
     let shared_vcpus = if are_rest_pinned { count(others) } else { all.saturating_sub(count(own)) };
     let memory_bytes = cell.memory_bytes?.0;
-    let mut backing = domain.hugepages.iter();
-    let backed = backing.find(|entry| entry.guest_nodes.as_ref().is_none_or(|nodes| nodes.contains(cell.id)));
-    let Some(backed) = backed else {
+    // An entry that names the cell wins over one for all, wherever it stands.
+    let backing = || domain.hugepages.iter();
+    let named =
+        backing().find(|entry| entry.guest_nodes.as_ref().is_some_and(|nodes| nodes.contains(cell.id)));
+    let Some(backed) = named.or_else(|| backing().find(|entry| entry.guest_nodes.is_none())) else {
         return Some(OfCell { shared_vcpus, memory_bytes, pages: BTreeMap::new() });
     };
     let size = backed.size_bytes.or(huge_page).filter(|size| size.0 > 0)?.0;

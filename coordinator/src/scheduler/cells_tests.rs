@@ -227,3 +227,34 @@ fn cells_with_a_figure_that_is_not_known_are_none() {
     let memory_only = node(|node| node.cpuless = Some(true)).expect("known");
     assert!(memory_only.is_mixed && memory_only.topology.cells.len() == 1, "one cell: floating is bound");
 }
+
+#[test]
+fn pages_named_for_a_cell_win_over_those_for_all() {
+    let named = DomainHugepages { size_bytes: Some(Bytes(GIB)), guest_nodes: Some(cpus("0")) };
+    let shut_off = || Domain { state: Some("shut_off".to_owned()), ..bound() };
+    let guest = Domain {
+        hugepages: vec![DomainHugepages { size_bytes: Some(PAGE), guest_nodes: None }, named],
+        ..shut_off()
+    };
+    let mut house = House::new().with(guest);
+    let node = &mut Arc::make_mut(house.inventory.numa.as_mut().expect("nodes")).nodes[1];
+    node.hugepages.push(HugepagePool { size_bytes: Bytes(GIB), total: Some(4) });
+    let free = &mut house.usage.numa.as_mut().expect("nodes").nodes[1].hugepages;
+    free.push(FreeHugepages { size_bytes: Bytes(GIB), free: Some(4), ..FreeHugepages::default() });
+    let cells = house.cells(&[]).expect("known");
+    let used = |size| {
+        let pools = &cells.topology.cells[1].hugepages;
+        pools.iter().find(|pool| pool.size == size).expect("listed").used
+    };
+    assert_eq!((used(PAGE), used(Bytes(GIB))), (0, 1));
+}
+
+#[test]
+fn a_guest_cell_of_memory_alone_has_no_vcpus() {
+    let mut guest = bound();
+    let memory_only =
+        GuestCell { id: 1, vcpus: None, ..guest.numa.as_ref().expect("cells").cells[0].clone() };
+    guest.numa.as_mut().expect("cells").cells.push(memory_only);
+    let cells = House::new().with(guest).cells(&[]).expect("known");
+    assert_eq!(cells.topology.cells[1].shared_vcpus.promised, 2);
+}

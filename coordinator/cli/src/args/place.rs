@@ -82,7 +82,8 @@ pub(crate) struct PlaceArguments {
     /// Instead: what this host has, or had when it was last asked, on other hosts; as many as find one. It stops nothing there
     #[arg(long, value_name = "HOST", conflicts_with_all = [
         "vcpus", "memory", "disks", "require", "forbid", "cpu_model", "arch", "labels", "count", "uuid", "file",
-        "affinity", "anti_affinity", "soft_affinity", "soft_anti_affinity", "moving", "force_host"
+        "affinity", "anti_affinity", "soft_affinity", "soft_anti_affinity", "moving", "force_host", "numa_cells",
+        "cpu_policy", "thread_policy", "emulator_threads", "pages"
     ])]
     pub(crate) evacuate: Option<String>,
     /// On the host that has members of this group, or @LABEL: where hosts have the same value of this label

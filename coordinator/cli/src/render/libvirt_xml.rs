@@ -13,8 +13,11 @@ pub(crate) fn fragments(answer: &PlaceAnswer) -> String {
 }
 
 fn fragment(placement: &Placement) -> String {
-    // No name of a host can end a comment: `--` is replaced as XML wants.
-    let host = placement.host.replace("--", "- -");
+    // XML has no two hyphens side by side in a comment; a name may have three.
+    let mut host = placement.host.clone();
+    while host.contains("--") {
+        host = host.replace("--", "- -");
+    }
     let head = format!("<!-- {} on {host}", placement.uuid);
     if placement.cells.is_empty() {
         return format!("{head}: it floats, and needs nothing -->\n");

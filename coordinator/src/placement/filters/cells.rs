@@ -7,7 +7,7 @@ use vmuster_proto::model::Bytes;
 
 use super::{
     super::{
-        cells::{CellRefusal, HostCells},
+        cells::{CellRefusal, FloatingRefusal},
         numa::{CellLack, NumaRefusal},
     },
     Columns, Filter, FilterName, Lack, Need,
@@ -19,7 +19,7 @@ pub(super) struct Cells;
 /// Why not. None: nothing is in the way.
 enum Refusal {
     Unknown,
-    Bound(u32),
+    Floating(FloatingRefusal),
     Guest(CellRefusal),
     Memory { asked_bytes: u64, room_bytes: u64 },
 }
@@ -27,7 +27,8 @@ enum Refusal {
 fn refusal(need: &Need, columns: &Columns, host: usize) -> Option<Refusal> {
     let cells = columns.host(host).cells.as_deref();
     let Some(guest) = &need.demand.numa else {
-        return cells.and_then(HostCells::refuses_floating).map(Refusal::Bound);
+        let memory_bytes = need.demand.memory.0;
+        return cells.and_then(|cells| cells.refuses_floating(memory_bytes)).map(Refusal::Floating);
     };
     let Some(cells) = cells else { return Some(Refusal::Unknown) };
     match cells.place(guest) {
@@ -54,7 +55,7 @@ impl Filter for Cells {
     fn passes(&self, need: &Need, columns: &Columns, host: usize) -> bool {
         let cells = columns.host(host).cells.as_deref();
         match &need.demand.numa {
-            None => cells.is_none_or(|cells| cells.refuses_floating().is_none()),
+            None => cells.is_none_or(|cells| cells.refuses_floating(need.demand.memory.0).is_none()),
             // Which pages it gets, only its place tells.
             Some(guest) if guest.pages.may_be_either() => refusal(need, columns, host).is_none(),
             Some(guest) => cells.is_some_and(|cells| cells.fits(guest)),
@@ -67,7 +68,10 @@ impl Filter for Cells {
             Refusal::Memory { asked_bytes, room_bytes } => Lack::Bytes(asked_bytes - room_bytes),
             Refusal::Guest(CellRefusal::Cells(NumaRefusal::Cell { lack, .. })) => cell_lack(lack),
             Refusal::Guest(CellRefusal::Cells(NumaRefusal::TooManyToTry)) => Lack::Unknown,
-            Refusal::Bound(_) | Refusal::Guest(_) => Lack::Other,
+            Refusal::Floating(FloatingRefusal::Memory { room_bytes, .. }) => {
+                Lack::Bytes(need.demand.memory.0.saturating_sub(room_bytes))
+            }
+            Refusal::Floating(FloatingRefusal::Bound(_)) | Refusal::Guest(_) => Lack::Other,
         })
     }
 
@@ -94,7 +98,11 @@ fn cell_lack(lack: CellLack) -> Lack {
 fn text(refusal: &Refusal) -> String {
     match refusal {
         Refusal::Unknown => "its NUMA cells are not known".to_owned(),
-        Refusal::Bound(count) => format!(
+        Refusal::Floating(FloatingRefusal::Memory { cell, room_bytes }) => format!(
+            "guests are bound to its NUMA cells, and cell {cell} has {} left for one that floats over all",
+            Bytes(*room_bytes)
+        ),
+        Refusal::Floating(FloatingRefusal::Bound(count)) => format!(
             "{count} of its guests are bound to NUMA cells, and this one would float over all: set mixed_numa to have both"
         ),
         Refusal::Memory { asked_bytes, room_bytes } => {

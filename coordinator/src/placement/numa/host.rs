@@ -58,6 +58,12 @@ pub struct CellMemory {
 }
 
 impl CellMemory {
+    /// What guests together can still get, in bytes.
+    #[must_use]
+    pub const fn left_bytes(&self) -> u64 {
+        self.promisable_bytes.saturating_sub(self.promised_bytes)
+    }
+
     /// What one guest can get, in bytes; with `is_strict` without overcommit.
     #[must_use]
     pub fn room_bytes(&self, is_strict: bool) -> u64 {

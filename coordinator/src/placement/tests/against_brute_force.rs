@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::world::{World, random_batch, random_demand};
 use crate::placement::{
-    AffinityPolicy, AffinityRule, Batch, Completeness, Demand, DiskPlace, Group, Member, Placed,
+    AffinityPolicy, AffinityRule, Batch, Completeness, Demand, DiskPlace, Group, HostCells, Member, Placed,
     PlacementHost, PoolKey, Question, Resource, Taken, Then, numa,
 };
 
@@ -82,7 +82,14 @@ fn can_hold(world: &World, batch: &Batch, host: &PlacementHost, demand: &Demand)
 /// vCPUs and memory, of the host and of its cells. That a topology fits on cells is proven elsewhere (`numa`).
 fn cells_can_hold(host: &PlacementHost, demand: &Demand) -> bool {
     let Some(guest) = &demand.numa else {
-        let takes_floating = host.cells.as_ref().is_none_or(|cells| cells.is_mixed || cells.bound_count == 0);
+        let is_in_each = |cells: &HostCells| {
+            let rooms = cells.topology.cells.iter().map(|cell| cell.memory.room_bytes(false));
+            cells.topology.cells.len() == 1 || rooms.min().is_none_or(|least| demand.memory.0 <= least)
+        };
+        let takes_floating = host
+            .cells
+            .as_ref()
+            .is_none_or(|cells| cells.bound_count == 0 || (cells.is_mixed && is_in_each(cells)));
         return takes_floating
             && has(host.vcpus, u64::from(demand.vcpus))
             && has(host.memory, demand.memory.0);

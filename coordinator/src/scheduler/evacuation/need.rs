@@ -34,6 +34,9 @@ pub(super) fn needed<'a>(
     arch: Option<&str>,
     disks: &mut Disks<'a>,
 ) -> Result<Needed, String> {
+    if let Some(why) = in_cells(domain, claim) {
+        return Err(why.to_owned());
+    }
     let mut template = InstanceTemplate { arch: arch.map(str::to_owned), ..InstanceTemplate::default() };
     if let Some(claim) = claim {
         template.vcpus = u32::try_from(claim.resources.vcpus).unwrap_or(u32::MAX);
@@ -47,6 +50,21 @@ pub(super) fn needed<'a>(
     template.disks = std::mem::take(&mut wanted.demands);
     let Wanted { targets, staying, is_stranded, doubts, .. } = wanted;
     Ok(Needed { template, disks: targets, doubts, staying, is_stranded })
+}
+
+/// Why what it needs of NUMA cells is not known: to ask for vCPUs and memory in its stead would promise neither its CPUs nor
+/// its pages.
+fn in_cells(domain: Option<&Domain>, claim: Option<&Claim>) -> Option<&'static str> {
+    if claim.is_some_and(|claim| !claim.resources.cells.is_empty()) {
+        return Some(
+            "it was placed on NUMA cells, and what it asked for is not remembered: place it with the same options and \
+             its UUID (--uuid, --move)",
+        );
+    }
+    domain.is_some_and(|domain| !domain.hugepages.is_empty()).then_some(
+        "its memory is in huge pages, which an evacuation does not look for: place it with --pages and its UUID \
+         (--uuid, --move)",
+    )
 }
 
 fn of_claim(claim: &Claim, disks: &Disks<'_>) -> Wanted {
@@ -115,10 +133,6 @@ fn cpu(definition: &CpuDefinition, template: &mut InstanceTemplate, doubts: &mut
 
 /// What ties it to its host.
 fn bound(domain: &Domain, doubts: &mut Vec<String>) {
-    if !domain.hugepages.is_empty() {
-        doubts
-            .push("its memory is in huge pages: whether its new host has them was not looked at".to_owned());
-    }
     let on_nodes = domain.numa.as_ref().is_some_and(|numa| {
         numa.host_nodes.is_some() || numa.cells.iter().any(|cell| cell.host_nodes.is_some())
     });

@@ -1,12 +1,12 @@
 //! One host's usage and claims, and what leaves by them.
 
 use vmuster_proto::model::{
-    AffinityPolicy, ClaimState, CpuDefinition, CpuFeature, DiskDemand, DiskPlace, DomainDisk, Filesystem,
-    Promised, Purpose, StoragePool, Timestamp,
+    AffinityPolicy, ClaimState, CpuDefinition, CpuFeature, DiskDemand, DiskPlace, DomainDisk,
+    DomainHugepages, Filesystem, Promised, Purpose, StoragePool, Timestamp,
 };
 
 use super::*;
-use crate::claims::{ClaimId, ClaimedDisk, ClaimedResources, Membership};
+use crate::claims::{ClaimId, ClaimedCell, ClaimedDisk, ClaimedResources, Membership};
 
 const GIB: u64 = 1 << 30;
 
@@ -294,4 +294,22 @@ fn more_than_a_request_has_are_an_error() {
     let source = Source { name: "h0", usage: &usage, arch: None };
     let refused = leaving(source, [].into_iter(), |_, _| None).expect_err("too many").to_string();
     assert!(refused.contains("has 10001 instances; at most 10000"), "{refused}");
+}
+
+/// vCPUs and memory in their stead would promise neither its CPUs nor its pages: of a pinned one the claim has 0 of both.
+#[test]
+fn what_has_cells_is_not_known_rather_than_asked_for_as_if_it_floated() {
+    let mut pinned = claim(1, 0, vec![], &[]);
+    pinned.resources = ClaimedResources {
+        cells: vec![ClaimedCell { pinned_cpus: "2-3".parse().expect("CPUs"), ..ClaimedCell::default() }],
+        ..ClaimedResources::default()
+    };
+    let hugepages = vec![DomainHugepages::default()];
+    let in_huge_pages = Domain { hugepages, ..domain(2, "running", 8, vec![]) };
+    let evacuation = of(&usage(vec![in_huge_pages]), &[pinned]);
+    assert_eq!(evacuation.groups.iter().map(|group| group.uuids.len()).sum::<usize>(), 0);
+    let why: Vec<_> = evacuation.unknown.iter().map(|unknown| unknown.why.as_str()).collect();
+    assert_eq!(why.len(), 2, "{why:?}");
+    assert!(why.iter().any(|why| why.starts_with("it was placed on NUMA cells")), "{why:?}");
+    assert!(why.iter().any(|why| why.starts_with("its memory is in huge pages")), "{why:?}");
 }
