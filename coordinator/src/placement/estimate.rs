@@ -5,7 +5,7 @@
 use std::{cmp::Ordering, collections::HashMap, sync::Arc};
 
 use super::{
-    cells::CellUse,
+    cells::{CellUse, HostCells},
     classes::Classes,
     columns::{Columns, Direction},
     decision::{Candidate, Estimate},
@@ -25,6 +25,10 @@ const PER_HOST_MAX: u64 = 100_000;
 /// What is taken of pools while counting, by number.
 type Used = HashMap<u32, u64>;
 
+/// How many the cells of a host take, by cells, headroom of memory and the most that are asked for. Hosts are often alike, and
+/// each instance is laid on its own.
+type Laid<'c> = HashMap<(&'c HostCells, u64, u64), u64>;
+
 /// On each host alone, and in all: there hosts take what they can in the order of their names, so that what they share
 /// counts once. With disks that may go to one of several shared pools, more may fit in all.
 pub(super) fn estimate(
@@ -36,10 +40,11 @@ pub(super) fn estimate(
     let place = classes.place(&question.demand, question.profile, lists, columns);
     let class = classes.current(place, columns);
     let mut estimate = Estimate { rejected: explain::rejected(class.need(), columns), ..Estimate::default() };
-    let mut shared = Used::new();
+    let (mut shared, mut laid) = (Used::new(), Laid::new());
     for (host, _) in class.fitting() {
-        let alone = fitting(class.need(), columns, host, &mut Used::new());
-        estimate.total = estimate.total.saturating_add(fitting(class.need(), columns, host, &mut shared));
+        let alone = fitting(class.need(), columns, host, &mut Used::new(), &mut laid);
+        let beside = fitting(class.need(), columns, host, &mut shared, &mut laid);
+        estimate.total = estimate.total.saturating_add(beside);
         estimate.hosts.push((Arc::clone(&columns.host(host).name), alone));
     }
     estimate
@@ -54,7 +59,7 @@ fn times(resource: Option<&Resource>, each: u64) -> u64 {
 }
 
 /// How many fit on this host, on what is left of its pools beside what is used; adds what they use.
-fn fitting(need: &Need, columns: &Columns, host: usize, used: &mut Used) -> u64 {
+fn fitting<'c>(need: &Need, columns: &'c Columns, host: usize, used: &mut Used, laid: &mut Laid<'c>) -> u64 {
     let most = times(columns.host(host).vcpus.as_ref(), need.vcpus)
         .min(times(columns.host(host).memory.as_ref(), need.memory_bytes))
         .min(PER_HOST_MAX);
@@ -63,7 +68,15 @@ fn fitting(need: &Need, columns: &Columns, host: usize, used: &mut Used) -> u64 
             let cells = columns.host(host).cells.as_deref();
             most.min(cells.map_or(u64::MAX, |cells| cells.floating_most(need.demand.memory.0)))
         }
-        Some(guest) => in_cells(guest, columns.host(host), most),
+        Some(guest) => {
+            let PlacementHost { cells, memory, .. } = columns.host(host);
+            let memory_left = memory.as_ref().map_or(0, Resource::headroom);
+            cells.as_deref().map_or(0, |cells| {
+                *laid
+                    .entry((cells, memory_left, most))
+                    .or_insert_with(|| in_cells(guest, cells, memory_left, most))
+            })
+        }
     };
     let row = columns.row(host);
     if need.demand.disks.is_empty() {
@@ -91,9 +104,8 @@ fn fitting(need: &Need, columns: &Columns, host: usize, used: &mut Used) -> u64 
 }
 
 /// One after the other: what a cell has left for the next depends on where the one before went.
-fn in_cells(guest: &GuestTopology, host: &PlacementHost, most: u64) -> u64 {
-    let Some(mut cells) = host.cells.as_deref().cloned() else { return 0 };
-    let mut memory_left = host.memory.as_ref().map_or(0, Resource::headroom);
+fn in_cells(guest: &GuestTopology, cells: &HostCells, mut memory_left: u64, most: u64) -> u64 {
+    let mut cells = cells.clone();
     let next = |_: &u64| {
         let Ok(placed) = cells.place(guest) else { return false };
         let memory_bytes = placed.taken.ordinary_memory_bytes();

@@ -58,7 +58,7 @@ pub use placement::{
     AffinityPolicy, AffinityRule, Candidate, CapacityAnswer, Completeness, DiskDemand, DiskPlace,
     EvacuatedInstance, FilterCount, GroupExplanation, HostCapacity, INSTANCES_MAX, InstanceGroup,
     InstanceTemplate, JudgedHost, NearMiss, PLACE_SCHEMA, PlaceAnswer, PlaceRequest, Placement, Purpose,
-    Refusal, ResourceFigures, Shortage, StorageFigures, WeigherProfile,
+    Refusal, ResourceFigures, Shortage, StorageFigures, TOPOLOGIES_MAX, WeigherProfile,
 };
 pub use snapshot::{SNAPSHOT_SCHEMA, Snapshot};
 pub use standing::{Freshness, HostFailure, HostStanding, HostSummary, MissingHost, Problem, ProblemKind};

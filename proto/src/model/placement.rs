@@ -17,6 +17,10 @@ pub const PLACE_SCHEMA: &str = "vmuster.place.v1";
 /// Instances in one request: with a UUID, a host and a claim each its answer has some 1.5 MB.
 pub const INSTANCES_MAX: usize = 10_000;
 
+/// Different sorts of instances with a NUMA topology in one request. Of each every host may have to be asked whether its cells
+/// have room, some microseconds each, and other requests wait meanwhile.
+pub const TOPOLOGIES_MAX: usize = 64;
+
 /// What one instance needs.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -51,3 +51,31 @@ fn a_topology_that_makes_no_sense_is_refused() {
     };
     assert_eq!(refused(isolated), within("emulator_threads"));
 }
+
+#[test]
+fn sorts_with_a_topology_are_few_in_a_request_and_instances_of_them_are_not() {
+    let of_sorts = |sorts: u64| {
+        let mut request = pb::PlaceRequest::from(&request());
+        let mut group = request.groups[0].clone();
+        (group.uuids, group.count) = (Vec::new(), 1);
+        let groups = (0..100).map(|number| {
+            let mut group = pb::InstanceGroup { name: format!("g{number}"), ..group.clone() };
+            // A disk more: the topology is the same, and what is asked of each host is not.
+            let disk = &mut group.template.as_mut().expect("set").disks[0];
+            disk.size_bytes += number % sorts;
+            group
+        });
+        request.groups = groups.collect();
+        convert::place_request(request, {
+            let mut number = 0_u64;
+            move || {
+                number += 1;
+                format!("6f1d2c3b-0000-4000-8000-{number:012x}")
+            }
+        })
+        .map(|request| request.groups.len())
+        .map_err(|error| error.field)
+    };
+    assert_eq!(of_sorts(64), Ok(100));
+    assert_eq!(of_sorts(65), Err("groups".to_owned()));
+}

@@ -9,7 +9,7 @@ use super::{affinity, nomination};
 use crate::{
     model::{
         Bytes, Completeness, DiskDemand, DiskPlace, GuestTopology, INSTANCES_MAX, InstanceGroup,
-        InstanceTemplate, PlaceRequest, Purpose, WeigherProfile,
+        InstanceTemplate, PlaceRequest, Purpose, TOPOLOGIES_MAX, WeigherProfile,
     },
     pb,
 };
@@ -259,6 +259,7 @@ pub fn place_request(
     });
     let groups = groups.collect::<Result<Vec<_>, _>>()?;
     no_twice(&groups)?;
+    check_topologies(&groups)?;
     Ok(PlaceRequest {
         request_id,
         claim,
@@ -292,6 +293,22 @@ fn check_count(groups: &[pb::InstanceGroup], completeness: Completeness) -> Resu
         }
         _ => Ok(()),
     }
+}
+
+fn check_topologies(groups: &[InstanceGroup]) -> Result<(), DecodeError> {
+    let mut sorts: Vec<&InstanceTemplate> = Vec::new();
+    for template in groups.iter().map(|group| &group.template).filter(|template| template.numa.is_some()) {
+        if !sorts.contains(&template) {
+            sorts.push(template);
+        }
+        if sorts.len() > TOPOLOGIES_MAX {
+            let problem = format!(
+                "more than {TOPOLOGIES_MAX} different sorts of instances with a NUMA topology; split the request"
+            );
+            return Err(DecodeError::new("groups", problem));
+        }
+    }
+    Ok(())
 }
 
 fn instance_group(
