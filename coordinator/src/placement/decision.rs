@@ -143,7 +143,8 @@ pub struct Explanation {
     pub host_count: u32,
     /// Those that refused any, in the filters' order.
     pub rejected: Vec<Rejected>,
-    /// Those that lacked least, nearest first: only hosts that lack nothing but what others hold.
+    /// Those that lacked least, nearest first: only hosts that lack nothing but what others hold, then those whose NUMA
+    /// cells are not for it.
     pub nearest: Vec<NearMiss>,
 }
 

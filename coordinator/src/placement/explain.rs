@@ -14,6 +14,10 @@ use super::{
 /// Near misses that are named: enough to see a pattern, few enough to read.
 const NEAREST_MAX: usize = 3;
 
+/// How far a host is whose NUMA cells are not made for the guest, or not for guests of its sort: farther than any that only
+/// lacks room, and yet of use to whoever can set `mixed_numa`, set pages aside or ask for fewer cells.
+const CELLS_DISTANCE: f64 = 1e12;
+
 /// For each filter, how many hosts it is the first to refuse; and the hosts that lack least.
 pub(super) fn explain(need: &Need, columns: &Columns) -> Explanation {
     let mut nearest: Vec<(f64, usize)> = Vec::new();
@@ -61,6 +65,10 @@ fn distance(need: &Need, columns: &Columns, host: usize) -> Option<f64> {
             continue;
         };
         let (lacking, asked) = match (lack?, filter.name()) {
+            (Lack::Other, FilterName::Numa) => {
+                distance += CELLS_DISTANCE;
+                continue;
+            }
             // Of a guest whose vCPUs or memory the host's own figures do not count.
             (Lack::Vcpus(lacking), FilterName::Numa) => (lacking, u64::from(need.demand.vcpus)),
             (Lack::Bytes(lacking), FilterName::Numa) => (lacking, need.demand.memory.0),

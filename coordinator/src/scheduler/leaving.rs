@@ -146,8 +146,14 @@ pub(super) fn nominate(
     let leaving = Leaving::new(&asked.releasing, planner, book);
     let decision = decide_without(asked, planner, book, &leaving);
     if !decision.is_granted {
+        let are_cells_asked = asked.batch().groups.iter().any(|group| group.demand.numa.is_some());
+        let why = if are_cells_asked {
+            "; nor would all fit once those that leave are gone, without what they have of NUMA cells"
+        } else {
+            "; nor would all fit once those that leave are gone"
+        };
         for refusal in &mut answer.refusals {
-            refusal.summary.push_str("; nor would all fit once those that leave are gone");
+            refusal.summary.push_str(why);
         }
         return;
     }

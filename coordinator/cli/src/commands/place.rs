@@ -39,6 +39,9 @@ pub(crate) async fn run(client: &mut Client, arguments: &PlaceArguments) -> Resu
         Output::Yaml => render::yaml(&render::place::Document::new(&answer, &request))?,
     };
     let mut notes: Vec<_> = answer.notes.iter().map(|note| format!("warning: {note}")).collect();
+    if arguments.libvirt_xml && !answer.granted {
+        notes.push(render::place::table(&answer, &request, width()));
+    }
     notes.extend(doubts(&answer.hosts));
     notes.extend(stale(&answer));
     if arguments.claim && arguments.request_id.is_none() {

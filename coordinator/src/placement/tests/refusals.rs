@@ -8,11 +8,12 @@ use vmuster_proto::model::Bytes;
 
 use super::world::{World, features, random_demand, resource};
 use crate::placement::{
-    AnswersTo, Batch, Completeness, Demand, DiskDemand, DiskPlace, Group, GuestCpu, HostPool, Lack,
-    PlacementHost, Pool, PoolKey, Question, Resource, Solver, Then,
+    AnswersTo, Batch, Completeness, Demand, DiskDemand, DiskPlace, Group, GuestCpu, HostCells, HostPool,
+    Lack, PlacementHost, Pool, PoolKey, Question, Resource, Solver, Then,
     columns::Columns,
     filters::{FILTERS, fits},
     need::{Lists, Need},
+    numa::HostTopology,
 };
 
 const GIB: u64 = 1 << 30;
@@ -98,6 +99,30 @@ fn a_refusal_says_who_refused_and_what_was_nearly_enough() {
         ]
     );
     assert_eq!(explanation.nearest[0].misses[0].lack, Lack::Vcpus(2));
+}
+
+#[test]
+fn where_cells_are_in_the_way_of_all_it_is_said_how() {
+    let bound = |name: &str| {
+        let mut host = PlacementHost::new(name);
+        host.vcpus = Some(resource(32));
+        host.memory = Some(resource(64 * GIB));
+        let topology =
+            HostTopology { cells: Vec::new(), page_size: Bytes(4096), unplaced_devices: Vec::new() };
+        let cells = HostCells { topology, is_mixed: false, floating_count: 0, bound_count: 2 };
+        host.cells = Some(Arc::new(cells));
+        host
+    };
+    let mut solver = Solver::new();
+    solver.set_host(bound("a"));
+    // One that only lacks room is nearer.
+    solver.set_host(PlacementHost { memory: Some(resource(GIB)), cells: None, ..bound("b") });
+    let demand = Demand { vcpus: 1, memory: Bytes(2 * GIB), ..Demand::default() };
+    let decision = solver.decide(&Batch::new(vec![Group::new(Arc::new(demand), 1)]), Then::Undo);
+    let nearest = &decision.refusals[0].explanation.as_ref().expect("explained").nearest;
+    let names: Vec<&str> = nearest.iter().map(|near| &*near.host).collect();
+    assert_eq!(names, ["b", "a"]);
+    assert!(nearest[1].misses[0].text.contains("set mixed_numa"), "{:?}", nearest[1].misses);
 }
 
 #[test]
